@@ -1,0 +1,1 @@
+"""Labelled faces on disk: importers, one layout, and the search for near-duplicates."""

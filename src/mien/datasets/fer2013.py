@@ -1,0 +1,160 @@
+"""FER2013 (Goodfellow et al., 2013) and the FERPlus votes (Barsoum et al., 2016), from their csv files."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.datasets.duplicates import duplicate_groups
+from mien.datasets.labelled import COLUMNS, METADATA, VOTES
+from mien.emotions import Emotion
+from mien.errors import DataError, OutputError
+
+SIDE = 48
+LABELS: tuple[Emotion, ...] = (
+    Emotion.ANGRY,
+    Emotion.DISGUSTED,
+    Emotion.FEARFUL,
+    Emotion.HAPPY,
+    Emotion.SAD,
+    Emotion.SURPRISED,
+    Emotion.NEUTRAL,
+)
+"""The emotions behind the numbers 0 to 6 of the published file."""
+SPLITS = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "private_test"}
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedFer:
+    """What `unpack_fer2013` wrote: pictures per split, and how many of them are copies."""
+
+    pictures: dict[str, int]
+    copies: int
+    train_copies_of_test: int
+
+
+def unpack_fer2013(
+    fer2013: str | Path, out: str | Path, *, ferplus: str | Path | None = None, overwrite: bool = False
+) -> UnpackedFer:
+    """Write the published `fer2013.csv` as a folder of labelled pictures.
+
+    Args:
+        fer2013: csv with the columns emotion (0-6), pixels (2,304 numbers 0-255), Usage.
+        out: the folder to make; it appears under this name only when it is whole.
+        ferplus: `fer2013new.csv`, its ten votes in the same row order.
+        overwrite: replace a folder `out` that an earlier run of this function made.
+
+    Raises:
+        DataError: a row is not as published (its line is named), or the two files are out of step.
+        OutputError: `out` exists, or cannot be written.
+    """
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out}: it exists already; name another folder or pass --overwrite")
+    if out.exists() and not (out / METADATA).is_file():
+        raise OutputError(f"{out}: it is not a data set of mien's, so it is not overwritten")
+    pictures, labels, splits = _read_faces(Path(fer2013))
+    votes = None if ferplus is None else _read_votes(Path(ferplus), splits)
+    groups = duplicate_groups(pictures)
+    names = [f"{split}/fer{row:07d}.png" for row, split in enumerate(splits)]
+
+    partial = out.with_name(out.name + ".partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        for split in SPLITS.values():
+            (partial / split).mkdir(parents=True)
+        for name, picture in zip(names, pictures, strict=True):
+            Image.fromarray(picture).save(partial / name, compress_level=3)
+        with (partial / METADATA).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([*COLUMNS, *(VOTES if votes is not None else ())])
+            for row, name in enumerate(names):
+                counts = votes[row].tolist() if votes is not None else ()
+                writer.writerow([name, splits[row], labels[row], names[groups[row]], *counts])
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+    except OSError as error:
+        raise OutputError(f"{out}: the data set cannot be written ({error})") from error
+
+    split_of = np.array(splits)
+    in_test = np.isin(groups, groups[split_of != "train"])
+    return UnpackedFer(
+        pictures={split: int((split_of == split).sum()) for split in SPLITS.values()},
+        copies=int((groups != np.arange(len(groups))).sum()),
+        train_copies_of_test=int((in_test & (split_of == "train")).sum()),
+    )
+
+
+def _read_faces(path: Path) -> tuple[NDArray[np.uint8], list[Emotion], list[str]]:
+    """Return pixels (n, 48, 48), labels and splits of a `fer2013.csv`, in its order."""
+    pictures, labels, splits = [], [], []
+    for line, row in _rows(path, ("emotion", "pixels", "Usage")):
+        try:
+            labels.append(LABELS[_natural(row["emotion"])])
+        except (ValueError, IndexError):
+            raise DataError(f"{path}, line {line}: unknown emotion {row['emotion']!r}, not 0 to 6") from None
+        if row["Usage"] not in SPLITS:
+            raise DataError(f"{path}, line {line}: unknown Usage {row['Usage']!r}, not {', '.join(SPLITS)}")
+        splits.append(SPLITS[row["Usage"]])
+        try:
+            values = np.array(row["pixels"].split(), dtype=np.int64)
+        except (ValueError, OverflowError):
+            raise DataError(f"{path}, line {line}: the pixels are not all whole numbers") from None
+        if values.size != SIDE * SIDE:
+            raise DataError(f"{path}, line {line}: {values.size} pixels instead of {SIDE * SIDE}")
+        if values.min() < 0 or values.max() > 255:
+            raise DataError(f"{path}, line {line}: a pixel lies outside 0 to 255")
+        pictures.append(values.astype(np.uint8).reshape(SIDE, SIDE))
+    if not pictures:
+        raise DataError(f"{path}: it has no rows")
+    return np.stack(pictures), labels, splits
+
+
+def _read_votes(path: Path, splits: list[str]) -> NDArray[np.int64]:
+    """Return the votes (n, 10) of a `fer2013new.csv`, checked to be in step with the faces' `splits`."""
+    votes = []
+    for line, row in _rows(path, ("Usage", *VOTES)):
+        if len(votes) >= len(splits):
+            raise DataError(f"{path}, line {line}: it has more rows than fer2013.csv, which has {len(splits)}")
+        if SPLITS.get(row["Usage"]) != splits[len(votes)]:
+            raise DataError(f"{path}, line {line}: its Usage differs from the same row of fer2013.csv")
+        try:
+            votes.append([_natural(row[name]) for name in VOTES])
+        except ValueError:
+            raise DataError(f"{path}, line {line}: the votes are not ten whole numbers") from None
+    if len(votes) != len(splits):
+        raise DataError(f"{path}: it has {len(votes)} rows and fer2013.csv has {len(splits)}")
+    return np.array(votes, dtype=np.int64)
+
+
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line number, row) of a csv that has at least `columns`, none of them cut off."""
+    csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 1 << 24)))
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{path}: the columns {', '.join(missing)} are missing")
+            for row in reader:
+                if any(row[name] is None for name in columns):
+                    raise DataError(f"{path}, line {reader.line_num}: the row is cut short")
+                yield reader.line_num, row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value

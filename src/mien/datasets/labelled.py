@@ -1,0 +1,173 @@
+"""The one layout of labelled faces on disk, after Hugging Face's `imagefolder` convention.
+
+    DATA/
+      metadata.csv            file_name, split, label, group, and the ten votes where there are any
+      train/….png
+      public_test/….png
+      private_test/….png
+
+`file_name` is relative to DATA. `group` is the file name of the first copy of the picture in the set
+(its own where it has none before it), so that copies can be kept out of a split or of a figure.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.emotions import Emotion
+from mien.errors import DataError
+
+METADATA = "metadata.csv"
+COLUMNS = ("file_name", "split", "label", "group")
+VOTES = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
+"""The columns of the ten FERPlus votes, in their published names and order."""
+VOTED: tuple[Emotion, ...] = (
+    Emotion.NEUTRAL,
+    Emotion.HAPPY,
+    Emotion.SURPRISED,
+    Emotion.SAD,
+    Emotion.ANGRY,
+    Emotion.DISGUSTED,
+    Emotion.FEARFUL,
+    Emotion.CONTEMPTUOUS,
+)
+"""The emotions behind the first eight of `VOTES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFaces:
+    """The rows of a `metadata.csv`, in its order.
+
+    Attributes:
+        root: the folder that the file names are relative to.
+        file_names: n relative paths.
+        splits: (n,) names of splits.
+        labels: (n,) names of emotions.
+        groups: (n,) file name of the first copy of each picture.
+        votes: (n, 10) counts of raters in the order of `VOTES`, or None where the set has no votes.
+    """
+
+    root: Path
+    file_names: tuple[str, ...]
+    splits: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    votes: NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.file_names)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> LabelledFaces:
+        """Return only the given rows, by mask or index."""
+        kept = np.arange(len(self))[rows]
+        return LabelledFaces(
+            root=self.root,
+            file_names=tuple(self.file_names[i] for i in kept),
+            splits=self.splits[kept],
+            labels=self.labels[kept],
+            groups=self.groups[kept],
+            votes=None if self.votes is None else self.votes[kept],
+        )
+
+    def split(self, name: str) -> LabelledFaces:
+        """Return the rows of one split.
+
+        Raises:
+            DataError: the set has no such split.
+        """
+        rows = self.splits == name
+        if not rows.any():
+            known = ", ".join(sorted(set(self.splits.tolist())))
+            raise DataError(f"{self.root}: there is no split {name!r}; the set has {known}")
+        return self.select(rows)
+
+    def copied_in(self, *splits: str) -> NDArray[np.bool_]:
+        """Return a mask (n,) of the rows that have a copy among the rows of `splits`."""
+        return np.isin(self.groups, self.groups[np.isin(self.splits, splits)])
+
+    def first_copies(self) -> NDArray[np.bool_]:
+        """Return a mask (n,) that keeps one row of every group: its first."""
+        mask = np.zeros(len(self), dtype=bool)
+        mask[np.unique(self.groups, return_index=True)[1]] = True
+        return mask
+
+    def pictures(self, size: int) -> NDArray[np.uint8]:
+        """Return all pictures as grey values 0-255, shape (n, size, size), resized where they differ.
+
+        Raises:
+            DataError: a picture is missing or cannot be decoded.
+        """
+        out = np.empty((len(self), size, size), dtype=np.uint8)
+        for i, name in enumerate(self.file_names):
+            try:
+                with Image.open(self.root / name) as picture:
+                    grey = picture.convert("L")
+            except (OSError, ValueError) as error:
+                raise DataError(f"{self.root / name}: cannot be read as a picture ({error})") from error
+            if grey.size != (size, size):
+                grey = grey.resize((size, size), Image.Resampling.BILINEAR)
+            out[i] = np.asarray(grey)
+        return out
+
+
+def read_labelled_faces(root: str | Path) -> LabelledFaces:
+    """Read the `metadata.csv` in the folder `root`.
+
+    Raises:
+        DataError: there is no such file, or a row of it is not in the layout (the row is named).
+    """
+    path = Path(root) / METADATA
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or ()
+            missing = [name for name in COLUMNS if name not in columns]
+            if missing:
+                raise DataError(f"{path}: the columns {', '.join(missing)} are missing")
+            rows = list(reader)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path}: there is no such file; a data set is made by `mien data unpack-fer`"
+        ) from error
+    if not rows:
+        raise DataError(f"{path}: it has no rows")
+    known = {emotion.value for emotion in Emotion}
+    for number, row in enumerate(rows, start=2):
+        if row["label"] not in known:
+            raise DataError(f"{path}, line {number}: unknown label {row['label']!r}")
+    return LabelledFaces(
+        root=Path(root),
+        file_names=tuple(row["file_name"] for row in rows),
+        splits=np.array([row["split"] for row in rows]),
+        labels=np.array([row["label"] for row in rows]),
+        groups=np.array([row["group"] for row in rows]),
+        votes=_votes(path, rows) if all(name in columns for name in VOTES) else None,
+    )
+
+
+def _votes(path: Path, rows: Sequence[dict[str, str]]) -> NDArray[np.int64]:
+    votes = np.zeros((len(rows), len(VOTES)), dtype=np.int64)
+    for i, row in enumerate(rows):
+        try:
+            votes[i] = [int(row[name]) for name in VOTES]
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}, line {i + 2}: the votes are not ten whole numbers") from error
+    return votes

@@ -1,0 +1,39 @@
+"""Augmentation on tensors, by kornia."""
+
+from __future__ import annotations
+
+import torch
+from kornia.augmentation import (
+    AugmentationSequential,
+    RandomAffine,
+    RandomBrightness,
+    RandomContrast,
+    RandomErasing,
+    RandomHorizontalFlip,
+)
+from torch import nn
+
+from mien.training.recipe import Recipe
+
+
+def augmentation(recipe: Recipe) -> nn.Module:
+    """Return a module from grey pictures float (n, 1, h, w) in 0-1 to augmented ones of the same form."""
+    return AugmentationSequential(
+        RandomHorizontalFlip(p=0.5),
+        RandomAffine(
+            degrees=recipe.rotation,
+            translate=(recipe.translation, recipe.translation),
+            scale=(1.0 - recipe.scale, 1.0 + recipe.scale),
+            padding_mode="reflection",
+            p=1.0,
+        ),
+        RandomBrightness(brightness=(1.0 - recipe.brightness, 1.0 + recipe.brightness), p=1.0),
+        RandomContrast(contrast=(1.0 - recipe.contrast, 1.0 + recipe.contrast), p=1.0),
+        RandomErasing(p=recipe.erase, scale=(0.02, 0.1), value=0.5),
+        data_keys=["input"],
+    )
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Make every draw of an epoch depend on (seed, epoch) alone, so that a resumed run repeats it."""
+    torch.manual_seed(seed * 100_003 + epoch)

@@ -1,0 +1,86 @@
+"""The embedded network: a compact residual net on grey faces, with two outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., 2016), the shortcut pooled where the block strides.
+
+    Pooling before the 1x1 shortcut keeps all pixels in play ("ResNet-D", He et al., 2019).
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True))
+        if inputs != outputs:
+            self.shortcut.append(nn.Conv2d(inputs, outputs, 1, bias=False))
+            self.shortcut.append(nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (n, outputs, h / stride, w / stride) for `x` of shape (n, inputs, h, w)."""
+        return torch.relu(self.body(x) + self.shortcut(x))
+
+
+class EmbeddedNetwork(nn.Module):
+    """Grey faces (n, 1, size, size), normalised → logits of `votes` (n, 8) and `fer2013` (n, 7)."""
+
+    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)
+        )
+        stages: list[nn.Module] = []
+        channels = stem
+        for width, count in zip(widths, blocks, strict=True):
+            for index in range(count):
+                stages.append(ResidualBlock(channels, width, stride=2 if index == 0 else 1))
+                channels = width
+        self.stages = nn.Sequential(*stages)
+        self.votes = nn.Linear(channels, 8)
+        self.fer2013 = nn.Linear(channels, 7)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (votes, fer2013)."""
+        features = self.stages(self.stem(x)).mean(dim=(2, 3))
+        return self.votes(features), self.fer2013(features)
+
+
+def multiply_adds(network: nn.Module, size: int) -> int:
+    """Return the multiply-adds of convolutions and linear layers for one grey picture of `size` pixels."""
+    total = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            total += module.weight.numel() * output.shape[2] * output.shape[3]
+        elif isinstance(module, nn.Linear):
+            total += module.weight.numel()
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 1, size, size))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return total

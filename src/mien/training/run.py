@@ -1,0 +1,179 @@
+"""One training run, from a data set and a recipe to a folder with checkpoints.
+
+    RUN/
+      recipe.toml        every setting
+      run.json           versions, data and its fingerprint, rows used, size of the network
+      metrics.csv        one line an epoch, on PublicTest with the averaged weights
+      checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import platform
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kornia
+import lightning
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+
+import mien
+from mien.datasets.labelled import METADATA, read_labelled_faces
+from mien.errors import DataError, OutputError
+from mien.training.module import EmbeddedModule
+from mien.training.network import multiply_adds
+from mien.training.recipe import Recipe, parse_recipe
+from mien.training.targets import Targets, targets, training_rows
+
+METRICS = ("epoch", "train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score", "seconds")
+
+
+class EpochSampler(Sampler[int]):
+    """A permutation of the rows that depends on (seed, epoch) alone; Lightning calls `set_epoch`."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of `epoch`."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        return iter(torch.randperm(self.count, generator=generator).tolist())
+
+
+class EpochLog(Callback):
+    """Appends each epoch to metrics.csv and says it in one line on standard error."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the line."""
+        values: dict[str, Any] = {name: round(float(v), 5) for name, v in trainer.callback_metrics.items()}
+        values |= {"epoch": trainer.current_epoch, "seconds": round(time.perf_counter() - self.started, 1)}
+        new = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, METRICS, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(values)
+        said = "  ".join(f"{name} {values.get(name, math.nan)}" for name in METRICS)
+        sys.stderr.write(said + "\n")
+        sys.stderr.flush()
+
+
+def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = False) -> Path:
+    """Train the embedded model on the labelled faces in `data`, into the folder `run`.
+
+    Chosen on the split `public_test`; `private_test` is not looked at.
+
+    Args:
+        recipe: the settings; on resuming, those kept in `run` hold instead.
+        data: a folder with `metadata.csv` and votes.
+        run: the folder to make, or to go on with.
+        resume: continue at the end of the last whole epoch.
+
+    Returns:
+        The path of the best checkpoint.
+
+    Raises:
+        DataError: the data is not as needed.
+        OutputError: `run` exists and `resume` is off, or it cannot be resumed.
+    """
+    run = Path(run)
+    checkpoints = run / "checkpoints"
+    if run.exists() and not resume:
+        raise OutputError(f"{run}: it exists already; go on with it by --resume, or name another folder")
+    if resume:
+        if not (checkpoints / "last.ckpt").is_file():
+            raise OutputError(f"{run}: it has no checkpoints/last.ckpt to resume from; train without --resume")
+        recipe = parse_recipe((run / "recipe.toml").read_text("utf-8"))
+
+    faces = read_labelled_faces(data)
+    rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
+    if not rows.any():
+        raise DataError(f"{data}: no row is left to train on")
+    training = targets(faces.select(rows), size=recipe.size, min_votes=recipe.min_votes)
+    validation = targets(faces.split("public_test"), size=recipe.size, min_votes=recipe.min_votes)
+
+    seed_of_weights = recipe.seed
+    torch.manual_seed(seed_of_weights)
+    loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe.seed))
+    module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
+    (run / "run.json").write_text(json.dumps(_facts(module, recipe, Path(data), training), indent=2), "utf-8")
+
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="best",
+        monitor="score",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+    )
+    trainer = Trainer(
+        max_epochs=recipe.epochs,
+        precision=recipe.precision,  # type: ignore[arg-type]  # checked by Lightning
+        callbacks=[EMAWeightAveraging(decay=recipe.average_decay), EpochLog(run / "metrics.csv"), best],
+        logger=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=run,
+    )
+    with warnings.catch_warnings():
+        # the whole set lies in memory: worker processes would only copy it
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        trainer.fit(
+            module,
+            loader,
+            _loader(validation, 256, None),
+            ckpt_path=checkpoints / "last.ckpt" if resume else None,
+            weights_only=False if resume else None,
+        )
+    return checkpoints / "best.ckpt"
+
+
+def _loader(rows: Targets, batch_size: int, sampler: EpochSampler | None) -> DataLoader[tuple[torch.Tensor, ...]]:
+    dataset = TensorDataset(rows.pictures, rows.votes, rows.labels)
+    return DataLoader(dataset, batch_size=batch_size, sampler=sampler, drop_last=False)
+
+
+def _facts(module: EmbeddedModule, recipe: Recipe, data: Path, training: Targets) -> dict[str, Any]:
+    return {
+        "recipe": "embedded",
+        "data": str(data.resolve()),
+        "data_sha256": hashlib.sha256((data / METADATA).read_bytes()).hexdigest(),
+        "training_rows": len(training),
+        "parameters": sum(p.numel() for p in module.network.parameters()),
+        "multiply_adds": multiply_adds(module.network, recipe.size),
+        "versions": {
+            "mien": mien.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "kornia": kornia.__version__,
+        },
+    }

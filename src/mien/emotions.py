@@ -56,6 +56,7 @@ def emotion_set(name: str, labels: Sequence[Emotion]) -> tuple[Emotion, ...]:
 
     Raises:
         UsageError: there is no such set, or the model does not know all of its emotions.
+
     """
     if name not in SETS:
         raise UsageError(f"there is no emotion set {name!r}: choose one of {', '.join(SETS)}")

@@ -55,6 +55,7 @@ def unpack_fer2013(
     Raises:
         DataError: a row is not as published (its line is named), or the two files are out of step.
         OutputError: `out` exists, or cannot be written.
+
     """
     out = Path(out)
     if out.exists() and not overwrite:
@@ -121,7 +122,7 @@ def _read_faces(path: Path) -> tuple[NDArray[np.uint8], list[Emotion], list[str]
 
 def _read_votes(path: Path, splits: list[str]) -> NDArray[np.int64]:
     """Return the votes (n, 10) of a `fer2013new.csv`, checked to be in step with the faces' `splits`."""
-    votes = []
+    votes: list[list[int]] = []
     for line, row in _rows(path, ("Usage", *VOTES)):
         if len(votes) >= len(splits):
             raise DataError(f"{path}, line {line}: it has more rows than fer2013.csv, which has {len(splits)}")

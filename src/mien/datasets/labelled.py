@@ -63,6 +63,7 @@ class LabelledFaces:
         labels: (n,) names of emotions.
         groups: (n,) file name of the first copy of each picture.
         votes: (n, 10) counts of raters in the order of `VOTES`, or None where the set has no votes.
+
     """
 
     root: Path
@@ -92,6 +93,7 @@ class LabelledFaces:
 
         Raises:
             DataError: the set has no such split.
+
         """
         rows = self.splits == name
         if not rows.any():
@@ -114,6 +116,7 @@ class LabelledFaces:
 
         Raises:
             DataError: a picture is missing or cannot be decoded.
+
         """
         out = np.empty((len(self), size, size), dtype=np.uint8)
         for i, name in enumerate(self.file_names):
@@ -133,6 +136,7 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
 
     Raises:
         DataError: there is no such file, or a row of it is not in the layout (the row is named).
+
     """
     path = Path(root) / METADATA
     try:
@@ -144,9 +148,7 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
                 raise DataError(f"{path}: the columns {', '.join(missing)} are missing")
             rows = list(reader)
     except FileNotFoundError as error:
-        raise DataError(
-            f"{path}: there is no such file; a data set is made by `mien data unpack-fer`"
-        ) from error
+        raise DataError(f"{path}: there is no such file; a data set is made by `mien data unpack-fer`") from error
     if not rows:
         raise DataError(f"{path}: it has no rows")
     known = {emotion.value for emotion in Emotion}

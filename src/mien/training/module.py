@@ -66,10 +66,14 @@ class EmbeddedModule(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return SGD with weight decay on the weights alone, warmed up and then decayed by a cosine."""
-        weights = [p for p in self.network.parameters() if p.ndim > 1]
+        weights: list[Tensor] = [p for p in self.network.parameters() if p.ndim > 1]
         others = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "weight_decay": self.recipe.weight_decay},
+            {"params": others},
+        ]
         optimiser = torch.optim.SGD(
-            [{"params": weights, "weight_decay": self.recipe.weight_decay}, {"params": others}],
+            groups,
             lr=self.recipe.learning_rate,
             momentum=self.recipe.momentum,
             nesterov=True,

@@ -64,6 +64,7 @@ def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises:
         UsageError: there is no such recipe, or an override has an unknown key or a value of a wrong type.
+
     """
     if name not in recipe_names():
         raise UsageError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")

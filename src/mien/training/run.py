@@ -1,10 +1,10 @@
 """One training run, from a data set and a recipe to a folder with checkpoints.
 
-    RUN/
-      recipe.toml        every setting
-      run.json           versions, data and its fingerprint, rows used, size of the network
-      metrics.csv        one line an epoch, on PublicTest with the averaged weights
-      checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
+RUN/
+recipe.toml        every setting
+run.json           versions, data and its fingerprint, rows used, size of the network
+metrics.csv        one line an epoch, on PublicTest with the averaged weights
+checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
 """
 
 from __future__ import annotations
@@ -100,6 +100,7 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     Raises:
         DataError: the data is not as needed.
         OutputError: `run` exists and `resume` is off, or it cannot be resumed.
+
     """
     run = Path(run)
     checkpoints = run / "checkpoints"

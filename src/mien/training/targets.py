@@ -28,6 +28,7 @@ class Targets:
         votes: float32 (n, 8), each row a distribution in the order of `VOTES_OUTPUT`, or all zero
             where no rater named an emotion.
         labels: int64 (n,), indices into `FER2013_OUTPUT`.
+
     """
 
     pictures: Tensor
@@ -50,6 +51,7 @@ def targets(faces: LabelledFaces, *, size: int, min_votes: int) -> Targets:
 
     Raises:
         DataError: the set has no votes, or a label that FER2013 does not know.
+
     """
     if faces.votes is None:
         raise DataError(f"{faces.root}: it has no votes; unpack it again with --ferplus fer2013new.csv")
@@ -72,7 +74,8 @@ def vote_distribution(votes: NDArray[np.int64], *, min_votes: int) -> NDArray[np
     counts = votes[:, columns].astype(np.float32)
     counts[counts < min_votes] = 0.0
     totals = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    shares: NDArray[np.float32] = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    return shares
 
 
 def normalise(pictures: Tensor) -> Tensor:

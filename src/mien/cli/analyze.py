@@ -1,0 +1,121 @@
+"""`mien analyze`: the emotions on every face of pictures and folders."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from mien.results import Frame, Result
+
+
+def analyze(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE…", help="Pictures, folders of pictures, or - for one on standard input."),
+    ],
+    out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Where results go; may be given several times. NAME.jsonl: records (- is standard output). "
+            "NAME.png or .jpg: the annotated picture. A folder: all annotated pictures, in the tree they came in.",
+        ),
+    ] = None,
+    emotions: Annotated[
+        Literal["three", "five", "seven", "eight"] | None,
+        typer.Option(
+            help="Renormalise over a set; those without neutral force a choice. Default: all the model knows."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model by name, or an .onnx file made by `mien export`.")] = "embedded",
+    detector: Annotated[
+        Literal["mtcnn", "none"],
+        typer.Option(help="How faces are found; none: every picture is a face already."),
+    ] = "mtcnn",
+    min_face: Annotated[
+        float | None, typer.Option(help="Side of the smallest face to look for, in pixels.  [default: 24]")
+    ] = None,
+    max_pixels: Annotated[
+        float, typer.Option(help="Refuse pictures of more than so many million pixels.", min=0.0)
+    ] = 80.0,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in the folders' folders too.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+) -> None:
+    """Read the expression on every face of pictures and folders.
+
+    On a terminal the faces are shown in a table; in a pipe, without --out, records go to standard output.
+    The exit status is 0 when all went well, also where nobody is in a picture; 1 when an input failed
+    (the rest is done); 2 when nothing could be started.
+    """
+    from mien.analyzer import Analyzer
+    from mien.cli.inputs import list_pictures
+    from mien.cli.outputs import open_outputs
+    from mien.cli.table import result_table
+
+    pictures, failures = list_pictures(sources, recursive=recursive)
+    for failure in failures:
+        typer.echo(f"mien: {failure}", err=True)
+    if not pictures:
+        raise typer.Exit(1)
+    on_terminal = sys.stdout.isatty()
+    wanted = out or ([] if on_terminal else ["-"])
+    analyzer = Analyzer(
+        model=model,
+        detector=detector,
+        emotions=emotions,
+        min_face=min_face,
+        max_pixels=round(max_pixels * 1e6),
+    )
+    failed, interrupted = bool(failures), False
+    shown: list[Result] = []
+    with open_outputs(wanted, pictures, overwrite=overwrite) as sinks:
+        stream = analyzer.stream_pictures((picture.name, picture.source) for picture in pictures)
+        try:
+            for frame, result in _with_progress(stream, len(pictures)):
+                for sink in sinks:
+                    sink.write(result, frame)
+                if result.error is not None:
+                    failed = True
+                    typer.echo(f"mien: {result.error}", err=True)
+                if on_terminal and "-" not in wanted:
+                    shown.append(result)
+        except KeyboardInterrupt:  # what is done stays, under its final name
+            interrupted = True
+    if shown:
+        result_table(shown)
+    if interrupted:
+        raise typer.Exit(130)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _with_progress(
+    stream: Iterable[tuple[Frame | None, Result]], total: int
+) -> Iterator[tuple[Frame | None, Result]]:
+    """Yield from `stream`, with a progress bar where there is someone to see it and something to wait for."""
+    if total < 2 or not sys.stderr.isatty():
+        yield from stream
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[faces]} faces"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total, faces=0)
+        faces = 0
+        for frame, result in stream:
+            yield frame, result
+            faces += len(result.faces)
+            progress.update(task, advance=1, faces=faces)

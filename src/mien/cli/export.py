@@ -1,0 +1,31 @@
+"""`mien export`: a training run → one .onnx file that describes itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder; it may still be training.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .onnx file to write.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The labelled faces, where they have moved since training."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write the best epoch of a run as a model file, compare it with torch, and score it."""
+    from mien.cli.train import require_training
+
+    require_training()
+    from mien.training.export import export_run
+
+    report = export_run(run, file, data=data, overwrite=overwrite)
+    typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
+    for score in report.scores:
+        which = f"{score['labels']} {score['split']} ({score['subset']}, {score['n']})"
+        flip = " with flip averaging" if score["flip"] else ""
+        typer.echo(f"  {which}{flip}: {score['accuracy']:.2f} %", err=True)

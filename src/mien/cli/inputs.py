@@ -1,0 +1,57 @@
+"""What the user named → the pictures to analyse, each with its place in the tree it came in."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import SourceError, UsageError
+from mien.sources import find_pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture to analyse.
+
+    Attributes:
+        name: what results call it.
+        source: its path, or its content where it came on standard input.
+        relative: its path below the folder that the user named, or its file name.
+
+    """
+
+    name: str
+    source: Path | bytes
+    relative: Path
+
+
+def list_pictures(sources: list[str], *, recursive: bool) -> tuple[list[Picture], list[SourceError]]:
+    """Return the pictures that `sources` name, and what was wrong with the folders among them.
+
+    A path that is not there is listed all the same: it fails when its turn comes, as any bad file does.
+
+    Raises:
+        UsageError: standard input is named twice, or is a terminal.
+
+    """
+    if sources.count("-") > 1:
+        raise UsageError("standard input (-) holds one picture: name it once")
+    pictures, failures = [], []
+    for source in sources:
+        if source == "-":
+            if sys.stdin.isatty():
+                raise UsageError(
+                    "- reads a picture from standard input: pipe one in, such as mien analyze - < photo.jpg"
+                )
+            pictures.append(Picture("-", sys.stdin.buffer.read(), Path("stdin.png")))
+        elif Path(source).is_dir():
+            try:
+                found = find_pictures(Path(source), recursive=recursive)
+            except SourceError as error:
+                failures.append(error)
+            else:
+                pictures += [Picture(str(path), path, path.relative_to(source)) for path in found]
+        else:
+            pictures.append(Picture(source, Path(source), Path(Path(source).name)))
+    return pictures, failures

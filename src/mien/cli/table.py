@@ -1,0 +1,56 @@
+"""Results as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mien.emotions import COLOURS, Emotion
+from mien.results import Face, Result
+
+_BAR = 12  # characters
+
+
+def result_table(results: Sequence[Result]) -> None:
+    """Print a table with a row for each face, and a line for each picture in which nobody is."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title, justify in (
+        ("picture", "left"),
+        ("face", "right"),
+        ("emotion", "left"),
+        ("", "right"),
+        ("", "left"),
+    ):
+        table.add_column(title, justify=justify, no_wrap=title != "picture")  # type: ignore[arg-type]
+    table.add_column("next", style="dim", no_wrap=True)
+    table.add_column("at", style="dim", no_wrap=True)
+    for result in results:
+        if result.error is not None:
+            table.add_row(Text(result.source), "", Text("not read", style="red"), "", "", "", "")
+        elif not result.faces:
+            table.add_row(Text(result.source), "", Text("nobody", style="dim"), "", "", "", "")
+        for number, face in enumerate(result.faces, start=1):
+            name = Text(result.source) if number == 1 else Text("")
+            table.add_row(name, str(number), *_cells(face))
+    Console().print(table)
+
+
+def _cells(face: Face) -> tuple[Text | str, ...]:
+    ranked = sorted(face.scores.items(), key=lambda entry: -entry[1])
+    filled = round(face.confidence * _BAR)
+    colour = _style(face.emotion)
+    x1, y1, x2, y2 = face.box
+    return (
+        Text(str(face.emotion), style=f"bold {colour}"),
+        f"{face.confidence:.0%}",
+        Text("━" * filled, style=colour) + Text("─" * (_BAR - filled), style="dim"),
+        ", ".join(f"{emotion} {score:.0%}" for emotion, score in ranked[1:3]),
+        f"{x1:.0f},{y1:.0f} {x2 - x1:.0f}x{y2 - y1:.0f}",
+    )
+
+
+def _style(emotion: Emotion) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*COLOURS[emotion])

@@ -1,0 +1,41 @@
+"""Where the faces are: the protocol, and the detectors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from mien.detectors.mtcnn import Mtcnn
+from mien.detectors.whole import WholePicture
+from mien.errors import UsageError
+from mien.results import Detection, Frame
+
+__all__ = ["Detector", "Mtcnn", "WholePicture", "open_detector"]
+
+NAMES = ("mtcnn", "none")
+
+
+class Detector(Protocol):
+    """Finds the faces in a batch of frames."""
+
+    def __call__(self, frames: Sequence[Frame]) -> list[list[Detection]]:
+        """Return the faces of each frame, in the order of `frames`; none is an empty list."""
+        ...
+
+
+def open_detector(name: str, *, min_face: float | None = None) -> Detector:
+    """Return the detector called `name`, ready to run.
+
+    Args:
+        name: `mtcnn`, or `none` where every picture is already a face.
+        min_face: side in pixels of the smallest face to look for; None is the detector's default.
+
+    Raises:
+        UsageError: there is no such detector, or `min_face` is not one it can look for.
+
+    """
+    if name == "mtcnn":
+        return Mtcnn() if min_face is None else Mtcnn(min_face=min_face)
+    if name == "none":
+        return WholePicture()
+    raise UsageError(f"there is no detector {name!r}: choose one of {', '.join(NAMES)}")

@@ -1,0 +1,157 @@
+"""Picture + Result → annotated picture: a box, the label, and the distribution as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mien.emotions import COLOURS, Emotion
+from mien.results import Box, Face, Result
+
+_ROWS = 4  # emotions in the panel of bars: the most probable ones
+_PAPER = (24, 24, 27)
+_INK = (250, 250, 250)
+_TROUGH = (70, 70, 76)
+
+
+def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
+    """Return a copy of a picture with its faces marked.
+
+    Each face gets its box, its emotion with the probability, and bars of the most probable emotions
+    beside it; where there is no room beside it, a strip below the box, divided by the probabilities.
+
+    Args:
+        pixels: RGB, uint8, shape (height, width, 3): the picture that `result` is about.
+        result: what was found in it.
+
+    """
+    image = Image.fromarray(pixels)
+    canvas = ImageDraw.Draw(image, "RGBA")
+    taken = [face.box for face in result.faces]
+    for face in sorted(result.faces, key=lambda face: -_height(face.box)):
+        style = _Style.fitting(face.box, image.size)
+        colour = COLOURS[face.emotion]
+        canvas.rectangle(_whole(face.box), outline=_PAPER, width=style.line + 2)
+        canvas.rectangle(_inset(face.box, 1), outline=colour, width=style.line)
+        taken.append(_label(canvas, face, style, image.size))
+        if place := _room_beside(face.box, style, image.size, taken):
+            _bars(canvas, face, style, place)
+            taken.append(place)
+        else:
+            _strip(canvas, face, style, image.size)
+    return np.asarray(image)
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    """Sizes in pixels, from the face and the picture that they are drawn on."""
+
+    line: int
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+    row: int
+    gap: int
+    panel: tuple[int, int]
+
+    @classmethod
+    def fitting(cls, box: Box, picture: tuple[int, int]) -> _Style:
+        short = min(picture)
+        text = round(max(11.0, short / 60, min(_height(box) / 8, short / 22)))
+        font = ImageFont.load_default(text)
+        row = round(text * 1.35)
+        gap = max(3, text // 3)
+        name = max(font.getlength(str(emotion)) for emotion in Emotion)
+        return cls(
+            line=max(2, round(text / 7)),
+            font=font,
+            row=row,
+            gap=gap,
+            panel=(round(name + 4.2 * text + 3 * gap), _ROWS * row + gap),
+        )
+
+
+def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int]) -> Box:
+    """Draw the tag above the box, or just inside its top where the picture ends; return its place."""
+    text = f"{face.emotion} {face.confidence:.0%}"
+    width = style.font.getlength(text) + 2 * style.gap
+    left = min(max(0.0, face.box[0]), max(0.0, picture[0] - width))
+    top = face.box[1] - style.row
+    if top < 0:
+        top = face.box[1]
+    place = (left, top, left + width, top + style.row)
+    colour = COLOURS[face.emotion]
+    canvas.rectangle(_whole(place), fill=colour)
+    middle = (left + style.gap, top + style.row / 2)
+    canvas.text(middle, text, font=style.font, fill=_readable_on(colour), anchor="lm")
+    return place
+
+
+def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, place: Box) -> None:
+    canvas.rectangle(_whole(place), fill=(*_PAPER, 190))
+    name = max(style.font.getlength(str(emotion)) for emotion in Emotion)
+    left = place[0] + 2 * style.gap + name
+    right = place[2] - style.gap
+    for row, (emotion, score) in enumerate(_ranked(face)[:_ROWS]):
+        middle = place[1] + style.gap / 2 + (row + 0.5) * style.row
+        canvas.text((place[0] + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")
+        half = style.row * 0.28
+        canvas.rectangle((left, middle - half, right, middle + half), fill=_TROUGH)
+        if (right - left) * score >= 1:
+            bar = (left, middle - half, left + (right - left) * score, middle + half)
+            canvas.rectangle(bar, fill=COLOURS[emotion])
+
+
+def _strip(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int]) -> None:
+    """Draw the distribution as one divided strip along the lower edge of the box."""
+    x1, _, x2, y2 = face.box
+    height = max(4, style.row // 3)
+    bottom = min(y2 + height, picture[1] - 1)
+    for emotion, score in _ranked(face):
+        end = x1 + (x2 - face.box[0]) * score
+        if end - x1 >= 1:
+            canvas.rectangle(_whole((x1, bottom - height, end, bottom)), fill=COLOURS[emotion])
+        x1 = end
+
+
+def _room_beside(box: Box, style: _Style, picture: tuple[int, int], taken: Sequence[Box]) -> Box | None:
+    """Return a place for the panel right or left of `box` that covers nothing taken, if there is one."""
+    width, height = style.panel
+    top = min(max(0.0, box[1]), picture[1] - height)
+    for left in (box[2] + style.gap, box[0] - style.gap - width):
+        place = (left, top, left + width, top + height)
+        inside = left >= 0 and place[2] <= picture[0] and top >= 0
+        if inside and not any(_overlap(place, other) for other in taken):
+            return place
+    return None
+
+
+def _ranked(face: Face) -> list[tuple[Emotion, float]]:
+    shown = face.scores if face.smoothed is None else face.smoothed
+    return sorted(shown.items(), key=lambda entry: -entry[1])
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _whole(box: Box) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = map(round, box)
+    return (x1, y1, max(x1, x2), max(y1, y2))
+
+
+def _inset(box: Box, by: int) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = _whole(box)
+    return (x1 + by, y1 + by, max(x1 + by, x2 - by), max(y1 + by, y2 - by))
+
+
+def _height(box: Box) -> float:
+    return box[3] - box[1]
+
+
+def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return black or white, whichever stands out on `colour`."""
+    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
+    return (0, 0, 0) if luma > 140 else (255, 255, 255)

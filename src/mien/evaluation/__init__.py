@@ -1,0 +1,1 @@
+"""How good a model is: figures on labelled faces, from an .onnx file, without torch."""

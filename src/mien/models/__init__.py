@@ -1,0 +1,1 @@
+"""The model files, what they say of themselves, and how they are run."""

@@ -1,0 +1,55 @@
+"""Runs .onnx files; the only place that imports onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from numpy.typing import NDArray
+
+from mien.errors import ModelError
+
+
+class Session:
+    """A loaded network with one input. Safe to call from several threads at once."""
+
+    def __init__(self, model: bytes, *, name: str, threads: int | None = None) -> None:
+        """Load a network.
+
+        Args:
+            model: the content of an .onnx file.
+            name: what to call it in errors.
+            threads: how many to compute with; None leaves it to onnxruntime (one a core).
+
+        Raises:
+            ModelError: onnxruntime is broken, or does not take the file.
+
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError(
+                f"onnxruntime cannot be loaded ({error}); reinstall it: pip install onnxruntime"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(f"{name}: not a network that onnxruntime can run ({first})") from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise ModelError(f"{name}: it has {len(inputs)} inputs instead of one")
+        self._input: str = inputs[0].name
+        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+        properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        self.properties: Mapping[str, str] = MappingProxyType(properties)
+
+    def __call__(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the outputs, in the order of `outputs`, for a batch `values`."""
+        answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
+        return answers

@@ -1,0 +1,154 @@
+"""The values that everything passes on: Frame, Detection, Face, Result. All frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mien.emotions import Emotion
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SCHEMA = 1
+"""Version of the record; changes are additions only."""
+
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in pixels of the original picture; x2 and y2 are edges, not the last pixels."""
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture, from wherever it came.
+
+    Attributes:
+        pixels: RGB, uint8, shape (height, width, 3), upright.
+        source: what the user named it by.
+        index: its number in its source, from 0.
+        time: seconds from the source's start; None for a still picture.
+
+    """
+
+    pixels: NDArray[np.uint8]
+    source: str
+    index: int = 0
+    time: float | None = None
+
+    @property
+    def width(self) -> int:
+        """Pixels across."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels down."""
+        return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """Where a face is.
+
+    Attributes:
+        box: may reach beyond the picture's border.
+        score: the detector's probability that this is a face; None where no detector looked.
+        landmarks: left eye, right eye, nose, left and right corner of the mouth, as seen by the
+            viewer; None from detectors that do not tell them.
+
+    """
+
+    box: Box
+    score: float | None = None
+    landmarks: tuple[Point, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face and what its expression would be named.
+
+    Attributes:
+        box: clipped to the picture.
+        detection: the detector's probability that this is a face; None where no detector looked.
+        scores: probabilities that sum to 1 over the chosen emotions.
+        landmarks: as in `Detection`.
+        track: number of the person within a film; None in still pictures.
+        smoothed: `scores` smoothed over time; None where nothing was smoothed.
+
+    """
+
+    box: Box
+    detection: float | None
+    scores: Mapping[Emotion, float]
+    landmarks: tuple[Point, ...] | None = None
+    track: int | None = None
+    smoothed: Mapping[Emotion, float] | None = None
+
+    @property
+    def emotion(self) -> Emotion:
+        """The most probable emotion: of the smoothed scores where there are any."""
+        shown = self.scores if self.smoothed is None else self.smoothed
+        return max(shown, key=shown.__getitem__)
+
+    @property
+    def confidence(self) -> float:
+        """The probability of `emotion`."""
+        return (self.scores if self.smoothed is None else self.smoothed)[self.emotion]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the face as it stands in the record: plain values, rounded for reading."""
+        return {
+            "box": [round(edge, 2) for edge in self.box],
+            "detection": None if self.detection is None else round(self.detection, 4),
+            "track": self.track,
+            "emotion": str(self.emotion),
+            "confidence": round(self.confidence, 6),
+            "scores": _rounded(self.scores),
+            "smoothed": None if self.smoothed is None else _rounded(self.smoothed),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What was found in one frame.
+
+    Attributes:
+        source: what the user named the picture or film by.
+        frame: its number in the source, from 0.
+        time: seconds; None for a still picture.
+        width: pixels; None where the picture could not be read.
+        height: pixels; None where the picture could not be read.
+        model: name and the first twelve digits of the file's sha256.
+        faces: from left to right; empty where nobody is.
+        error: why the picture could not be analysed; None where it was.
+
+    """
+
+    source: str
+    frame: int
+    time: float | None
+    width: int | None
+    height: int | None
+    model: str
+    faces: tuple[Face, ...] = ()
+    error: str | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON-ready record of the frame."""
+        return {
+            "schema": SCHEMA,
+            "source": self.source,
+            "frame": self.frame,
+            "time": self.time,
+            "width": self.width,
+            "height": self.height,
+            "model": self.model,
+            "faces": [face.to_record() for face in self.faces],
+            "error": self.error,
+        }
+
+
+def _rounded(scores: Mapping[Emotion, float]) -> dict[str, float]:
+    return {str(emotion): round(score, 6) for emotion, score in scores.items()}

@@ -1,0 +1,26 @@
+"""Result → files: records and annotated pictures. Nothing half-written stands under a final name."""
+
+from typing import Protocol
+
+from mien.results import Frame, Result
+from mien.sinks.jsonl import JsonLines
+from mien.sinks.pictures import AnnotatedPictures, picture_name
+
+__all__ = ["AnnotatedPictures", "JsonLines", "Sink", "picture_name"]
+
+
+class Sink(Protocol):
+    """Takes results as they come."""
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Take one result, with its frame where that could be read.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Finish the output and give it its final name."""
+        ...

@@ -1,0 +1,57 @@
+"""Results as annotated pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from mien.drawing import annotate
+from mien.errors import OutputError
+from mien.results import Frame, Result
+
+_KEPT = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+
+
+def picture_name(source: Path) -> Path:
+    """Return the name for the annotated copy of `source`: its own, or .png for formats not written here."""
+    return source if source.suffix.lower() in _KEPT else source.with_suffix(".png")
+
+
+class AnnotatedPictures:
+    """Writes each annotated picture to the path that was planned for its source."""
+
+    def __init__(self, targets: Mapping[str, Path]) -> None:
+        """Take the target paths by source.
+
+        Raises:
+            OutputError: a folder of theirs cannot be made or written to.
+
+        """
+        self._targets = targets
+        for folder in {target.parent for target in targets.values()}:
+            probe = folder / ".mien.partial"
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                probe.touch()
+                probe.unlink()
+            except OSError as error:
+                raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Write the annotated picture; a source that could not be read has none."""
+        if frame is None:
+            return
+        target = self._targets[result.source]
+        partial = target.with_name(target.name + ".partial")
+        try:
+            image = Image.fromarray(annotate(frame.pixels, result))
+            image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
+            partial.replace(target)
+        except (OSError, ValueError) as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(f"{target}: the annotated picture cannot be written ({error})") from error
+
+    def close(self) -> None:
+        """Every picture has its final name already."""

@@ -1,0 +1,192 @@
+"""A run → one .onnx file that describes itself, compared with torch and scored before it gets its name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+import mien
+from mien.align import FER2013
+from mien.classifier import Classifier
+from mien.datasets.labelled import read_labelled_faces
+from mien.errors import DataError, ModelError, OutputError
+from mien.evaluation.scores import score
+from mien.models.metadata import KEY, Metadata, Output
+from mien.models.session import Session
+from mien.training.network import EmbeddedNetwork
+from mien.training.recipe import Recipe, parse_recipe, shipped_recipe
+from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit between torch and the exported file."""
+DATA = (
+    "FER2013, split Training without the copies of test pictures (Goodfellow et al., 2013): pictures from "
+    "the web without an open licence",
+    "FERPlus votes (Barsoum et al., 2016): MIT",
+)
+LICENCE = "MIT"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What was written: the epoch it is from, the difference from torch, the scores it carries."""
+
+    epoch: int
+    difference: float
+    scores: tuple[Mapping[str, Any], ...]
+
+
+def export_run(
+    run: str | Path, file: str | Path, *, data: str | Path | None = None, overwrite: bool = False
+) -> ExportReport:
+    """Write the best checkpoint of `run` as `file`.
+
+    Args:
+        run: a folder made by `train`; the run need not have ended.
+        file: the .onnx file; it appears under this name when it is whole and checked.
+        data: the labelled faces to score on; None takes the folder that the run was trained on.
+        overwrite: replace a file that exists.
+
+    Raises:
+        DataError: the run or the data cannot be read.
+        ModelError: the file differs from torch by more than `TOLERANCE`.
+        OutputError: `file` exists already or cannot be written.
+
+    """
+    run, file = Path(run), Path(file)
+    if file.exists() and not overwrite:
+        raise OutputError(f"{file}: it exists already; name another file or pass --overwrite")
+    recipe, facts, checkpoint = _read_run(run)
+    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
+    weights = {
+        name.removeprefix("network."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("network.")
+    }
+    network.load_state_dict(weights, strict=True)
+    network.eval()
+    model = _to_onnx(network, recipe.size)
+    difference = _difference(model, network, recipe.size)
+    if not difference <= TOLERANCE:
+        raise ModelError(f"{file}: the exported network differs from torch by {difference:.2g}")
+
+    epoch = int(checkpoint["epoch"])
+    metadata = Metadata(
+        name="embedded",
+        outputs=(Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0)),
+        size=recipe.size,
+        colour="grey",
+        mean=PIXEL_MEAN,
+        scale=PIXEL_SCALE,
+        crop={field.name: getattr(FER2013, field.name) for field in fields(FER2013)},
+        data=DATA,
+        licence=LICENCE,
+        scores=({"labels": "none yet"},),
+        reproduce=_command(recipe),
+        mien=mien.__version__,
+        extra={"epoch": epoch, "run": facts, "recipe": recipe.to_toml()},
+    )
+    partial = file.with_name(file.name + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _save(model, metadata, partial)
+        faces = read_labelled_faces(data or facts["data"])
+        classifier = Classifier(partial)
+        scores = [
+            *score(classifier, faces, split="public_test"),
+            *score(classifier, faces, split="private_test"),
+        ]
+        metadata = replace(metadata, scores=tuple(scores))
+        _save(model, metadata, partial)
+        partial.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return ExportReport(epoch=epoch, difference=difference, scores=metadata.scores)
+
+
+def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
+    path = run / "checkpoints" / "best.ckpt"
+    try:
+        recipe = parse_recipe((run / "recipe.toml").read_text("utf-8"))
+        facts = json.loads((run / "run.json").read_text("utf-8"))
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{run}: not a run, or one without a whole epoch yet: {error.filename} is missing") from error
+    except Exception as error:  # torch.load raises what its unpicklers raise
+        raise DataError(f"{path}: the checkpoint cannot be read ({error}); try again between epochs") from error
+    return recipe, facts, checkpoint
+
+
+def _command(recipe: Recipe) -> str:
+    """Return the commands that make the model again."""
+    shipped = shipped_recipe("embedded")
+    changed = [
+        f" --set {field.name}={getattr(recipe, field.name)}"
+        for field in fields(Recipe)
+        if getattr(recipe, field.name) != getattr(shipped, field.name)
+    ]
+    return (
+        "mien data unpack-fer fer2013.csv DATA --ferplus fer2013new.csv && "
+        f"mien train embedded --data DATA --run RUN{''.join(changed)} && mien export RUN embedded.onnx"
+    )
+
+
+def _to_onnx(network: EmbeddedNetwork, size: int) -> onnx.ModelProto:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of torch's exporter, about its own workings
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(2, 1, size, size),),
+            input_names=["faces"],
+            output_names=["votes", "fer2013"],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            dynamo=True,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch's exporter gave no program")
+    model: onnx.ModelProto = program.model_proto
+    strip_traces(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def strip_traces(model: onnx.ModelProto) -> None:
+    """Remove what the exporter notes about the machine and source lines it ran from."""
+    del model.metadata_props[:]
+    graph = model.graph
+    for entry in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+
+
+def _difference(model: onnx.ModelProto, network: EmbeddedNetwork, size: int) -> float:
+    """Return the largest difference of a logit on faces of noise, smooth and rough."""
+    random = np.random.default_rng(0)
+    faces = random.normal(size=(16, 1, size, size)).astype(np.float32)
+    faces[8:] = faces[8:].cumsum(axis=2).cumsum(axis=3) / size
+    with torch.inference_mode():
+        expected: tuple[Tensor, ...] = network(torch.from_numpy(faces))
+    answers = Session(model.SerializeToString(), name="export")(faces)
+    return max(float(np.abs(got - want.numpy()).max()) for got, want in zip(answers, expected, strict=True))
+
+
+def _save(model: onnx.ModelProto, metadata: Metadata, path: Path) -> None:
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
+    onnx.save(model, path)

@@ -72,10 +72,10 @@ class Classifier:
         if not len(batch):
             return [np.empty((0, len(output.labels)), np.float32) for output in outputs]
         logits = dict(zip(self._session.outputs, self._session(batch), strict=True))
-        return [_softmax(logits[output.name] / np.float32(output.temperature)) for output in outputs]
+        return [_softmax(logits[output.name], output.temperature) for output in outputs]
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    exponentials = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
     shares: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return shares

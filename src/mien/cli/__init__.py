@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -39,6 +40,8 @@ def _options(
 
 def main() -> None:
     """Run the command line; every error that mien raises on purpose becomes one line and an exit status."""
+    # decoders warn of oddities in files that they read all the same
+    warnings.filterwarnings("ignore", module="PIL")
     try:
         app()
     except BrokenPipeError:  # the reader of our output has gone: `mien … | head`

@@ -31,9 +31,10 @@ class EmbeddedModule(LightningModule):
         self.votes_accuracy = MulticlassAccuracy(len(VOTES_OUTPUT), average="micro")
         self.fer2013_accuracy = MulticlassAccuracy(len(FER2013_OUTPUT), average="micro")
 
-    def on_train_epoch_start(self) -> None:
-        """Seed the augmentation."""
-        seed_epoch(self.recipe.seed, self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed the augmentation: only now, since loaders draw from the same generator when they start."""
+        if batch_idx == 0:
+            seed_epoch(self.recipe.seed, self.current_epoch)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""

@@ -118,8 +118,7 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     training = targets(faces.select(rows), size=recipe.size, min_votes=recipe.min_votes)
     validation = targets(faces.split("public_test"), size=recipe.size, min_votes=recipe.min_votes)
 
-    seed_of_weights = recipe.seed
-    torch.manual_seed(seed_of_weights)
+    torch.manual_seed(recipe.seed)
     loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe.seed))
     module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
     run.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,42 @@
+# `make demo` and `make test` set up environments of their own, from nothing.
+# MIEN_SHARED names a folder with test data that is not in the repository; tests that need it skip without it.
+
+PYTHON ?= python3
+DEMO := .venv-demo
+TEST := .venv-test
+
+.PHONY: demo test test-all check clean
+
+demo: $(DEMO)/.ready
+	$(DEMO)/bin/mien analyze examples
+	$(DEMO)/bin/mien analyze examples --out demo-output/ --overwrite
+	@echo "The annotated pictures are in demo-output/"
+
+test: $(TEST)/.ready
+	$(TEST)/bin/python -m pytest -m "not slow"
+
+test-all: $(TEST)/.ready
+	$(TEST)/bin/python -m pytest
+
+check: $(TEST)/.ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+	$(TEST)/bin/lint-imports
+
+clean:
+	rm -rf $(DEMO) $(TEST) demo-output
+
+# only what a user gets: no training stack, no tools
+$(DEMO)/.ready: pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
+	$(PYTHON) -m venv $(DEMO)
+	$(DEMO)/bin/python -m pip install --quiet --constraint constraints.txt --force-reinstall --no-deps .
+	$(DEMO)/bin/python -m pip install --quiet --constraint constraints.txt .
+	touch $@
+
+# the facenet-pytorch wheel is read by a test, not installed: it pins a torch of 2024
+$(TEST)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	$(TEST)/bin/python -m pip download --quiet --no-deps --dest $(TEST)/wheels facenet-pytorch==2.6.0
+	touch $@

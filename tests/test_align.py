@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.align import FER2013, Geometry, crop_faces, frame_box
+from mien.results import Detection
+
+
+def ramp(height: int = 200, width: int = 300) -> np.ndarray:
+    """Return a picture whose red is x and whose green is y, so that a crop tells where it was cut."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 // width, y * 255 // height, np.zeros_like(x)], axis=2).astype(np.uint8)
+
+
+def test_frame_is_the_square_that_the_geometry_says():
+    geometry = Geometry(scale=1.5, across=0.1, down=-0.2)
+    x1, y1, x2, y2 = frame_box((100, 100, 140, 190), geometry)
+    size = (40 * 90) ** 0.5
+    assert x2 - x1 == pytest.approx(1.5 * size) == pytest.approx(y2 - y1)
+    assert (x1 + x2) / 2 == pytest.approx(120 + 0.1 * size)
+    assert (y1 + y2) / 2 == pytest.approx(145 - 0.2 * size)
+
+
+@given(
+    st.floats(-50, 250), st.floats(-50, 250), st.floats(1, 200), st.floats(1, 200), st.integers(8, 64), st.booleans()
+)
+def test_any_box_gives_a_crop_of_the_asked_shape(x, y, width, height, size, grey):
+    crops = crop_faces(ramp(), [Detection((x, y, x + width, y + height), 0.9)], size=size, grey=grey)
+    assert crops.shape == ((1, size, size) if grey else (1, size, size, 3))
+
+
+def test_crop_shows_what_lies_in_the_frame():
+    detection = Detection((100, 50, 160, 110), 0.9)
+    (crop,) = crop_faces(ramp(), [detection], size=30, geometry=Geometry(1.0, 0.0, 0.0), grey=False)
+    assert crop[15, :, 0] == pytest.approx(np.linspace(101, 159, 30) * 255 / 300, abs=2)
+    assert crop[:, 15, 1] == pytest.approx(np.linspace(51, 109, 30) * 255 / 200, abs=2)
+
+
+def test_shrinking_averages_instead_of_skipping_pixels():
+    stripes = np.zeros((200, 200, 3), np.uint8)
+    stripes[::2] = 255
+    (crop,) = crop_faces(stripes, [Detection((0, 0, 200, 200), 0.9)], size=20, geometry=Geometry(0.9, 0.0, 0.0))
+    assert crop.min() > 110 and crop.max() < 145
+
+
+def test_beyond_the_border_the_picture_is_reflected():
+    pixels = ramp()
+    (crop,) = crop_faces(
+        pixels, [Detection((-30, 60, 30, 120), 0.9)], size=60, geometry=Geometry(1.0, 0.0, 0.0), grey=False
+    )
+    assert np.abs(crop[:, :30, 0].astype(int) - crop[:, :29:-1, 0].astype(int)).max() <= 2
+
+
+def test_a_frame_wholly_outside_is_black_not_an_error():
+    assert not crop_faces(ramp(), [Detection((500, 500, 600, 600), 0.9)], size=10).any()
+
+
+def test_a_picture_that_is_a_face_already_is_taken_whole():
+    face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    pixels = np.repeat(face[:, :, None], 3, axis=2)
+    assert np.array_equal(crop_faces(pixels, [Detection((0, 0, 48, 48))], size=48)[0], face)
+
+
+def test_no_faces_no_crops():
+    assert crop_faces(ramp(), [], size=48, geometry=FER2013).shape == (0, 48, 48)

@@ -1,0 +1,247 @@
+"""`mien analyze` as a user meets it: what it prints, what it writes, how it ends."""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import mien
+
+from conftest import EXAMPLES
+
+MIEN = Path(sys.executable).with_name("mien")
+
+
+def records(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def folder(tmp_path, astronaut):
+    """Return a folder with a good picture, one in a folder of its own, a bad one, and no picture at all."""
+    source = tmp_path / "photos"
+    (source / "more").mkdir(parents=True)
+    shutil.copy(astronaut, source / "a.jpg")
+    with Image.open(astronaut) as image:
+        image.crop((100, 0, 400, 300)).save(source / "more" / "b.bmp")
+    (source / "c.jpg").write_bytes(b"no picture")
+    (source / "notes.txt").write_text("no picture")
+    return source
+
+
+def test_in_a_pipe_there_are_records_and_nothing_else(run, astronaut):
+    done = run("analyze", astronaut, EXAMPLES / "three_people.jpg")
+    assert (done.status, done.err) == (0, "")
+    one, three = records(done.out)
+    assert (one["source"], len(one["faces"]), len(three["faces"])) == (str(astronaut), 1, 3)
+    assert one["faces"][0]["emotion"] == "happy"
+    assert one["faces"][0] == mien.analyze(astronaut).faces[0].to_record()
+
+
+def test_real_photos_give_the_records_that_are_promised(run, shared):
+    media = shared / "media"
+    done = run("analyze", media / "five_people.jpg", media / "astronaut.png", "--out", "-")
+    five, one = records(done.out)
+    assert sum(face["emotion"] == "happy" for face in five["faces"]) >= 4
+    assert len(five["faces"]) == 5
+    assert [face["emotion"] for face in one["faces"]] == ["happy"]
+
+
+def test_on_a_terminal_there_is_a_table(astronaut):
+    """Run in a real pseudo-terminal."""
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [MIEN, "analyze", astronaut, EXAMPLES / "three_people.jpg"],
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "COLUMNS": "160", "TERM": "xterm"},
+    ) as process:
+        os.close(follower)
+        text = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not chunk:
+                break
+            text += chunk
+    os.close(leader)
+    assert process.returncode == 0
+    shown = text.decode()
+    assert "happy" in shown and "astronaut.jpg" in shown and "%" in shown
+    assert '"schema"' not in shown
+
+
+def test_standard_input(astronaut):
+    done = subprocess.run([MIEN, "analyze", "-"], input=astronaut.read_bytes(), capture_output=True, check=True)
+    (record,) = records(done.stdout.decode())
+    assert (record["source"], len(record["faces"]), done.stderr) == ("-", 1, b"")
+
+
+def test_a_reader_that_goes_away_is_no_crash(astronaut):
+    command = f"'{MIEN}' analyze '{astronaut}' '{astronaut}' '{astronaut}' | head -c 10 > {os.devnull}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+
+
+def test_a_folder_mirrors_its_tree_and_goes_on_after_a_bad_file(run, folder, tmp_path):
+    out = tmp_path / "out"
+    done = run("analyze", folder, "--recursive", "--out", out, "--out", tmp_path / "all.jsonl")
+    assert done.status == 1
+    assert done.err.splitlines() == [
+        f"mien: {folder / 'c.jpg'}: not a picture, or of a format that cannot be read here"
+    ]
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == ["a.jpg", "more/b.png"]
+    with Image.open(out / "a.jpg") as image:
+        assert (image.size, image.format) == ((512, 512), "JPEG")
+    lines = records((tmp_path / "all.jsonl").read_text())
+    assert [(Path(line["source"]).name, len(line["faces"]), line["error"] is None) for line in lines] == [
+        ("a.jpg", 1, True),
+        ("c.jpg", 0, False),
+        ("b.bmp", 1, True),
+    ]
+    assert done.out == ""
+
+
+def test_without_recursive_only_the_folder_itself(run, folder):
+    assert [Path(line["source"]).name for line in records(run("analyze", folder).out)] == ["a.jpg", "c.jpg"]
+
+
+def test_one_annotated_picture(run, astronaut, tmp_path):
+    done = run("analyze", astronaut, "--out", tmp_path / "new" / "marked.png")
+    assert done.status == 0
+    with Image.open(tmp_path / "new" / "marked.png") as image:
+        assert (image.size, image.format) == ((512, 512), "PNG")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["marked.png"]
+
+
+def test_options_reach_the_analyzer(run, astronaut):
+    (record,) = records(run("analyze", astronaut, "--emotions", "three").out)
+    assert list(record["faces"][0]["scores"]) == ["angry", "happy", "sad"]
+    (record,) = records(run("analyze", astronaut, "--min-face", "300").out)
+    assert record["faces"] == []
+    (record,) = records(run("analyze", astronaut, "--detector", "none").out)
+    assert record["faces"][0]["box"] == [0, 0, 512, 512]
+    assert run("analyze", astronaut, "--max-pixels", "0.1").status == 1
+
+
+def test_nobody_in_the_picture_is_a_record_not_an_error(run, tmp_path):
+    Image.new("RGB", (200, 100), (90, 120, 150)).save(tmp_path / "wall.png")
+    done = run("analyze", tmp_path / "wall.png")
+    assert (done.status, done.err) == (0, "")
+    assert records(done.out)[0]["faces"] == []
+
+
+def test_missing_path_is_named_and_the_rest_is_done(run, astronaut, tmp_path):
+    done = run("analyze", tmp_path / "nowhere.jpg", astronaut)
+    assert (done.status, done.err) == (1, f"mien: {tmp_path / 'nowhere.jpg'}: there is no such file or folder\n")
+    assert [len(line["faces"]) for line in records(done.out)] == [0, 1]
+
+
+def test_folder_without_pictures(run, tmp_path):
+    done = run("analyze", tmp_path)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"mien: {tmp_path}: no picture is in this folder; --recursive looks in its folders too\n"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.png", "folder"])
+def test_an_existing_output_is_refused_until_overwrite(run, astronaut, tmp_path, name):
+    out = tmp_path / name
+    assert run("analyze", astronaut, "--out", out).status == 0
+    file = out / "astronaut.jpg" if name == "folder" else out
+    before = file.stat().st_mtime_ns
+    done = run("analyze", astronaut, "--out", out)
+    assert done.status == 2
+    assert done.err == f"mien: {file}: it exists already; name another output or pass --overwrite\n"
+    assert file.stat().st_mtime_ns == before
+    assert run("analyze", astronaut, "--out", out, "--overwrite").status == 0
+    assert file.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.png", "folder/"])
+def test_unwritable_output_is_said_before_anything_is_done(run, astronaut, tmp_path, name):
+    (tmp_path / "file").write_text("in the way")
+    done = run("analyze", astronaut, "--out", f"{tmp_path}/file/{name}")
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1
+    assert str(tmp_path / "file") in done.err
+
+
+def test_a_full_disk_is_one_clear_line(astronaut):
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full, which is always a full disk")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [MIEN, "analyze", astronaut], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].startswith("mien: standard output: cannot be written")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--out", "x.xyz"], "x.xyz: cannot write .xyz files"),
+        (["--out", "same.jsonl", "--out", "same.jsonl"], "same.jsonl: two outputs would go there"),
+        (["--min-face", "3"], "the smallest face is 12 pixels"),
+        (["--emotions", "six"], "six"),
+        (["--detector", "haar"], "haar"),
+    ],
+)
+def test_usage_errors_end_with_2(run, astronaut, arguments, reason, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("analyze", astronaut, *arguments)
+    assert done.status == 2
+    assert reason in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_cannot_hold_two_pictures(run, astronaut, tmp_path):
+    done = run("analyze", astronaut, EXAMPLES / "three_people.jpg", "--out", tmp_path / "x.png")
+    assert done.status == 2
+    assert "name a folder" in done.err
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other(run, folder, astronaut, tmp_path):
+    (tmp_path / "other").mkdir()
+    shutil.copy(astronaut, tmp_path / "other" / "a.jpg")
+    done = run("analyze", folder / "a.jpg", tmp_path / "other" / "a.jpg", "--out", tmp_path / "out")
+    assert done.status == 2
+    assert "both" in done.err
+
+
+def test_the_input_is_never_written_over(run, folder):
+    before = (folder / "a.jpg").read_bytes()
+    done = run("analyze", folder / "a.jpg", "--out", folder / "a.jpg", "--overwrite")
+    assert done.status == 2
+    assert (folder / "a.jpg").read_bytes() == before
+    assert run("analyze", folder, "--out", folder, "--overwrite").status == 2
+
+
+def test_bad_model_file(run, astronaut, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(b"no network")
+    done = run("analyze", astronaut, "--model", tmp_path / "bad.onnx")
+    assert done.status == 1
+    assert "bad.onnx" in done.err and len(done.err.splitlines()) == 1
+
+
+def test_names_with_odd_characters(run, astronaut, tmp_path):
+    odd = tmp_path / "a photo ü\n[red].jpg"
+    shutil.copy(astronaut, odd)
+    done = run("analyze", odd)
+    assert records(done.out)[0]["source"] == str(odd)
+
+
+def test_help_and_version(run):
+    assert run("--version").out == f"mien {mien.__version__}\n"
+    text = run("analyze", "--help").out
+    for option in ("--out", "--emotions", "--model", "--min-face", "--detector", "--recursive", "--overwrite"):
+        assert option in text

@@ -1,0 +1,174 @@
+"""The importer: the published files → labelled pictures, and every broken row named."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.datasets.duplicates import duplicate_groups
+from mien.datasets.fer2013 import LABELS, unpack_fer2013
+from mien.datasets.labelled import VOTES, read_labelled_faces
+from mien.errors import DataError, OutputError
+
+USAGES = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
+
+
+def faces(count: int) -> np.ndarray:
+    """Return `count` pictures that differ, smooth as faces are."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 6, 6), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(face).resize((48, 48), Image.Resampling.BICUBIC)) for face in coarse])
+
+
+def write_fer(path: Path, pictures: np.ndarray, *, usages=USAGES) -> list[list[str]]:
+    rows = [
+        [str(i % 7), " ".join(map(str, picture.ravel())), usage]
+        for i, (picture, usage) in enumerate(zip(pictures, usages, strict=True))
+    ]
+    write_csv(path, ["emotion", "pixels", "Usage"], rows)
+    return rows
+
+
+def write_csv(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def write_ferplus(path: Path, usages=USAGES) -> np.ndarray:
+    votes = np.random.default_rng(1).multinomial(10, [0.1] * 10, size=len(usages))
+    rows = [
+        [usage, f"fer{i:07d}.png", *map(str, row)] for i, (usage, row) in enumerate(zip(usages, votes, strict=True))
+    ]
+    write_csv(path, ["Usage", "Image name", *VOTES], rows)
+    return votes
+
+
+def test_what_is_written_is_what_was_published(tmp_path):
+    pictures = faces(12)
+    write_fer(tmp_path / "fer2013.csv", pictures)
+    votes = write_ferplus(tmp_path / "fer2013new.csv")
+    done = unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=tmp_path / "fer2013new.csv")
+    assert done.pictures == {"train": 6, "public_test": 3, "private_test": 3}
+
+    read = read_labelled_faces(tmp_path / "out")
+    assert np.array_equal(read.pictures(48), pictures)
+    assert read.labels.tolist() == [LABELS[i % 7] for i in range(12)]
+    assert read.splits.tolist() == ["train"] * 6 + ["public_test"] * 3 + ["private_test"] * 3
+    assert np.array_equal(read.votes, votes)
+    assert read.groups.tolist() == list(read.file_names)
+    with (tmp_path / "out" / "metadata.csv").open() as file:
+        assert next(csv.reader(file)) == ["file_name", "split", "label", "group", *VOTES]
+
+
+def test_copies_are_grouped_also_when_they_were_compressed_again(tmp_path):
+    pictures = faces(12)
+    noise = np.random.default_rng(2).normal(0, 1.5, (48, 48))
+    pictures[7] = np.clip(pictures[1] + noise, 0, 255)  # of train, in public_test
+    pictures[4] = pictures[2]  # within train
+    write_fer(tmp_path / "fer2013.csv", pictures)
+    done = unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+    assert (done.copies, done.train_copies_of_test) == (2, 1)
+    read = read_labelled_faces(tmp_path / "out")
+    assert read.copied_in("public_test")[:6].tolist() == [False, True, False, False, False, False]
+    assert read.first_copies().tolist() == [i not in (4, 7) for i in range(12)]
+    assert read.votes is None
+
+
+def test_groups_are_transitive_and_named_by_the_first():
+    base = faces(3)
+    chain = np.stack([base[0], base[1], base[0] // 2 * 2, base[2], base[0]])
+    assert duplicate_groups(chain).tolist() == [0, 1, 0, 3, 0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        (0, "7", "unknown emotion '7'"),
+        (0, "-1", "unknown emotion '-1'"),
+        (0, "happy", "unknown emotion 'happy'"),
+        (1, "1 2 3", "3 pixels instead of 2304"),
+        (1, "x " * 2304, "the pixels are not all whole numbers"),
+        (1, "256 " * 2304, "a pixel lies outside 0 to 255"),
+        (2, "Test", "unknown Usage 'Test'"),
+    ],
+)
+def test_a_broken_row_is_named_and_nothing_is_left(tmp_path, column, value, reason):
+    rows = write_fer(tmp_path / "fer2013.csv", faces(12))
+    rows[4][column] = value
+    write_csv(tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
+    with pytest.raises(DataError, match=rf"fer2013\.csv, line 6: {reason}"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["fer2013.csv"]
+
+
+def test_a_row_cut_short(tmp_path):
+    rows = write_fer(tmp_path / "fer2013.csv", faces(12))
+    rows[11] = rows[11][:1]
+    write_csv(tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
+    with pytest.raises(DataError, match="line 13: the row is cut short"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+
+
+def test_votes_out_of_step(tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    ferplus = tmp_path / "fer2013new.csv"
+    for usages, reason in (
+        (USAGES[:-1], "it has 11 rows and fer2013.csv has 12"),
+        ([*USAGES, "PrivateTest"], "line 14: it has more rows"),
+        (USAGES[1:] + USAGES[:1], "line 7: its Usage differs"),
+    ):
+        write_ferplus(ferplus, usages)
+        with pytest.raises(DataError, match=reason):
+            unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00rubbish", b"emotion,pixels,Usage\n"])
+def test_files_of_another_kind(tmp_path, content):
+    (tmp_path / "fer2013.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"fer2013\.csv"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+
+
+def test_existing_folders_are_kept(tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+    with pytest.raises(OutputError, match="exists already"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+    unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", overwrite=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="not a data set"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "mine", overwrite=True)
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_from_the_command_line(run, tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    done = run("data", "unpack-fer", tmp_path / "fer2013.csv", tmp_path / "out")
+    assert done.status == 0
+    assert "train 6, public_test 3, private_test 3 pictures" in done.err
+    done = run("data", "unpack-fer", tmp_path / "nowhere.csv", tmp_path / "out2")
+    assert (done.status, len(done.err.splitlines())) == (1, 1)
+
+
+@pytest.mark.slow
+def test_every_copy_of_a_real_test_picture_is_found(shared):
+    """No test picture may be in training: recall is what matters; look-alikes taken out too are few."""
+    folder = shared / "data" / "fer2013"
+    truth = np.load(folder / "labels.npz")
+    pictures, splits = [], []
+    for split in ("train", "public_test", "private_test"):
+        sheets = []
+        for path in sorted(folder.glob(f"{split}-*.webp")):
+            sheet = np.asarray(Image.open(path).convert("L"))
+            sheets.append(sheet.reshape(-1, 48, 40, 48).swapaxes(1, 2).reshape(-1, 48, 48))
+        count = len(truth[f"{split}_labels"])
+        pictures.append(np.concatenate(sheets)[:count])
+        splits += [split] * count
+    groups = duplicate_groups(np.concatenate(pictures))
+    is_train = np.array(splits) == "train"
+    found = np.isin(groups[is_train], groups[~is_train])
+    wanted = truth["train_in_test"]
+    assert (found & wanted).sum() / wanted.sum() >= 0.999
+    assert (found & wanted).sum() / found.sum() >= 0.9

@@ -1,0 +1,141 @@
+"""A model file that does not describe itself is refused, with the list of what is missing."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+import mien
+from mien.classifier import Classifier
+from mien.errors import ModelError
+from mien.models.metadata import KEY, parse_metadata
+from mien.models.store import read_model
+
+COMPLETE = {
+    "name": "test",
+    "outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": 1.0}],
+    "size": 48,
+    "colour": "grey",
+    "mean": 128.0,
+    "scale": 64.0,
+    "crop": {"scale": 1.1, "across": 0.0, "down": 0.0},
+    "data": ["somebody's pictures"],
+    "licence": "MIT",
+    "scores": [{"accuracy": 50.0}],
+    "reproduce": "mien train",
+    "mien": "0.1.0",
+}
+
+
+def parse(values) -> None:
+    return parse_metadata({KEY: json.dumps(values)}, file="m.onnx")
+
+
+def test_round_trip():
+    metadata = parse(COMPLETE)
+    assert parse_metadata({KEY: metadata.to_json()}, file="m.onnx") == metadata
+
+
+def test_every_field_is_needed():
+    for key in COMPLETE:
+        with pytest.raises(ModelError, match=rf"m\.onnx: its metadata lacks {key}$"):
+            parse({name: value for name, value in COMPLETE.items() if name != key})
+
+
+def test_all_that_is_missing_is_listed_at_once():
+    values = {**COMPLETE, "crop": {"scale": 1}, "outputs": [{"name": "votes"}], "licence": "", "scores": []}
+    with pytest.raises(ModelError, match=r"licence, scores, crop.across, crop.down, outputs\[0\]"):
+        parse(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"colour": "bgr"},
+        {"scale": 0},
+        {"mean": "grey"},
+        {"size": -1},
+        {"crop": {"scale": "NaN", "across": 0, "down": 0}},
+        {"outputs": [{"name": "votes", "labels": ["happy", "gloomy"], "temperature": 1}]},
+        {"outputs": [{"name": "votes", "labels": ["happy", "happy"], "temperature": 1}]},
+        {"outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": -1}]},
+        {"outputs": "votes"},
+    ],
+)
+def test_nonsense_is_refused(change):
+    with pytest.raises(ModelError, match=r"m\.onnx"):
+        parse({**COMPLETE, **change})
+
+
+def test_metadata_that_is_no_json():
+    with pytest.raises(ModelError, match="not JSON"):
+        parse_metadata({KEY: "{"}, file="m.onnx")
+
+
+def write_model(path, properties: dict[str, str]) -> None:
+    """Write a classifier of one linear layer."""
+    weights = onnx.numpy_helper.from_array(np.ones((48 * 48, 2), np.float32), "weights")
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Flatten", ["faces"], ["flat"]),
+            onnx.helper.make_node("MatMul", ["flat", "weights"], ["votes"]),
+        ],
+        "test",
+        [onnx.helper.make_tensor_value_info("faces", onnx.TensorProto.FLOAT, ["n", 1, 48, 48])],
+        [onnx.helper.make_tensor_value_info("votes", onnx.TensorProto.FLOAT, ["n", 2])],
+        [weights],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.helper.set_model_props(model, properties)
+    onnx.save(model, path)
+
+
+def test_a_model_of_ones_own_is_used_like_the_shipped_one(tmp_path, astronaut):
+    path = tmp_path / "mine.onnx"
+    write_model(path, {KEY: json.dumps(COMPLETE)})
+    result = mien.analyze(astronaut, model=path)
+    assert result.model.startswith("mine@")
+    assert [(str(e), round(s, 3)) for e, s in result.faces[0].scores.items()] == [("happy", 0.5), ("sad", 0.5)]
+
+
+def test_a_model_that_says_nothing_is_refused(tmp_path):
+    path = tmp_path / "silent.onnx"
+    write_model(path, {})
+    with pytest.raises(ModelError, match=r"silent\.onnx: it does not describe itself; .*outputs.*crop.*reproduce"):
+        Classifier(path)
+
+
+def test_an_output_that_the_network_lacks(tmp_path):
+    path = tmp_path / "other.onnx"
+    outputs = [{"name": "fer2013", "labels": ["happy", "sad"], "temperature": 1.0}]
+    write_model(path, {KEY: json.dumps({**COMPLETE, "outputs": outputs})})
+    with pytest.raises(ModelError, match="fer2013"):
+        Classifier(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x09" * 50])
+def test_a_file_that_is_no_network(content, tmp_path):
+    (tmp_path / "bad.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"bad\.onnx"):
+        Classifier(tmp_path / "bad.onnx")
+
+
+def test_a_model_that_is_not_there():
+    with pytest.raises(ModelError, match=r"nowhere\.onnx.*embedded"):
+        Classifier("nowhere.onnx")
+
+
+def test_the_embedded_model_keeps_its_promises():
+    metadata = Classifier("embedded").metadata
+    assert [output.name for output in metadata.outputs] == ["votes", "fer2013"]
+    assert [len(output.labels) for output in metadata.outputs] == [8, 7]
+    assert len(read_model("embedded").content) <= 8_000_000
+    assert metadata.extra["run"]["multiply_adds"] <= 130_000_000
+    figure = next(
+        score["accuracy"]
+        for score in metadata.scores
+        if (score["labels"], score["split"], score["subset"], score["flip"])
+        == ("fer2013", "private_test", "all", False)
+    )
+    assert figure >= 62.0

@@ -1,0 +1,212 @@
+"""The road by which a model is made, on a handful of pictures: data → train → export → analyze."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.datasets.labelled import VOTES, read_labelled_faces
+from mien.errors import UsageError
+
+torch = pytest.importorskip("torch", reason="training is an extra: pip install 'mien[train]'")
+pytest.importorskip("lightning", reason="training is an extra: pip install 'mien[train]'")
+
+from mien.training.network import EmbeddedNetwork, multiply_adds  # noqa: E402
+from mien.training.recipe import parse_recipe, shipped_recipe  # noqa: E402
+from mien.training.targets import FER2013_OUTPUT, training_rows, vote_distribution  # noqa: E402
+
+SMALL = ["stem=8", "widths=[8, 16]", "blocks=[1, 1]", "epochs=2", "batch_size=16"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Return a set of two kinds of pictures, dark ones that all raters call sad and light happy ones."""
+    root = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(0)
+    with (root / "metadata.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "split", "label", "group", *VOTES])
+        for split, count in (("train", 64), ("public_test", 24), ("private_test", 24)):
+            (root / split).mkdir()
+            for i in range(count):
+                happy = i % 2 == 0
+                name = f"{split}/{i:03d}.png"
+                level = random.normal(170 if happy else 90, 20, (48, 48)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(level).save(root / name)
+                votes = [0] * 10
+                votes[1 if happy else 3] = 10
+                writer.writerow([name, split, "happy" if happy else "sad", name, *votes])
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """Return the folder of a run of two epochs."""
+    from mien.training.run import train
+
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(shipped_recipe("embedded", SMALL), data=data, run=run)
+    return run
+
+
+def weights(run) -> dict:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_a_run_leaves_all_that_is_needed_to_repeat_it(finished, data):
+    facts = json.loads((finished / "run.json").read_text())
+    assert facts["training_rows"] == 64
+    assert facts["data"] == str(data)
+    assert {"mien", "torch", "lightning", "python"} <= set(facts["versions"])
+    assert parse_recipe((finished / "recipe.toml").read_text()) == shipped_recipe("embedded", SMALL)
+    with (finished / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert all(0 <= float(row["fer2013_accuracy"]) <= 1 for row in rows)
+
+
+def test_a_resumed_run_equals_an_undisturbed_one(finished, data, tmp_path):
+    from mien.training.run import train
+
+    class StoppedError(Exception):
+        pass
+
+    from mien.training import run as module
+
+    original = module.EpochLog.on_train_epoch_start
+
+    def interrupted(self, trainer, pl_module):
+        if trainer.current_epoch == 1:
+            raise StoppedError
+        original(self, trainer, pl_module)
+
+    broken = tmp_path / "broken"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.EpochLog, "on_train_epoch_start", interrupted)
+        with pytest.raises(StoppedError):
+            train(shipped_recipe("embedded", SMALL), data=data, run=broken)
+    train(shipped_recipe("embedded"), data=data, run=broken, resume=True)
+    wanted, got = weights(finished), weights(broken)
+    assert wanted.keys() == got.keys()
+    assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+
+
+def test_export_describes_itself_and_is_used_like_the_shipped_one(run, finished, data, tmp_path, astronaut):
+    import mien
+    from mien.classifier import Classifier
+
+    file = tmp_path / "mine.onnx"
+    done = run("export", finished, file)
+    assert done.status == 0
+    assert "differs from torch by" in done.err
+    metadata = Classifier(file).metadata
+    assert metadata.extra["run"]["training_rows"] == 64
+    keys = {(s["labels"], s["split"], s["subset"], s["flip"]) for s in metadata.scores}
+    assert len(keys) == 16
+    assert all(s["n"] == 24 and 0 <= s["accuracy"] <= 100 for s in metadata.scores)
+    assert "--set epochs=2" in metadata.reproduce
+    assert str(tmp_path) not in metadata.reproduce
+    (face,) = mien.analyze(astronaut, model=file).faces
+    assert sum(face.scores.values()) == pytest.approx(1)
+
+    assert run("export", finished, file).status == 1
+    assert run("export", finished, file, "--overwrite").status == 0
+
+
+def test_export_scores_what_the_network_says(finished, data, tmp_path):
+    """The score in the file is that of the averaged weights in torch, counted independently."""
+    from mien.training.export import export_run
+    from mien.training.targets import normalise
+
+    report = export_run(finished, tmp_path / "m.onnx")
+    recipe = parse_recipe((finished / "recipe.toml").read_text())
+    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks).eval()
+    best = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    network.load_state_dict({k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")})
+    faces = read_labelled_faces(data).split("private_test")
+    with torch.inference_mode():
+        answers = network(normalise(torch.from_numpy(faces.pictures(48)[:, None])))[1].argmax(dim=1)
+    names = [FER2013_OUTPUT[i].value for i in answers.tolist()]
+    accuracy = 100 * np.mean([a == b for a, b in zip(names, faces.labels.tolist(), strict=True)])
+    (stated,) = (
+        s["accuracy"]
+        for s in report.scores
+        if (s["labels"], s["split"], s["subset"], s["flip"]) == ("fer2013", "private_test", "all", False)
+    )
+    assert stated == pytest.approx(accuracy, abs=0.01)
+
+
+def test_export_of_what_is_no_run(run, tmp_path):
+    done = run("export", tmp_path, tmp_path / "m.onnx")
+    assert (done.status, len(done.err.splitlines())) == (1, 1)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_existing_runs_are_kept(run, finished, data):
+    done = run("train", "embedded", "--data", data, "--run", finished)
+    assert done.status == 1
+    assert "--resume" in done.err
+    done = run("train", "embedded", "--data", data, "--run", finished, "--resume", "--set", "epochs=3")
+    assert done.status == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("epoch=3", "unknown key epoch"),
+        ("epochs=many", "epochs should be int"),
+        ("epochs=0", "at least 1"),
+        ("widths=[8]", "one entry for each stage"),
+        ("widths=8", "a list of whole numbers"),
+        ("epochs", "key=value"),
+    ],
+)
+def test_settings_are_checked_before_anything_starts(setting, reason):
+    with pytest.raises(UsageError, match=reason):
+        shipped_recipe("embedded", [setting])
+
+
+def test_train_from_the_command_line_says_what_is_wrong(run, tmp_path):
+    assert run("train", "nothing", "--data", tmp_path).status == 2
+    assert run("train", "embedded").status == 2
+    done = run("train", "embedded", "--data", tmp_path, "--run", tmp_path / "run")
+    assert done.status == 1
+    assert "metadata.csv" in done.err
+    assert not (tmp_path / "run").exists()
+    shown = run("train", "embedded", "--show", "--set", "epochs=7").out
+    assert parse_recipe(shown).epochs == 7
+
+
+def test_copies_of_test_pictures_and_non_faces_are_not_trained_on(tmp_path):
+    rows = [
+        ("train/0.png", "train", "train/0.png", 0),
+        ("train/1.png", "train", "train/1.png", 0),  # has a copy in private_test
+        ("train/2.png", "train", "train/0.png", 0),  # a further copy within train
+        ("train/3.png", "train", "train/3.png", 5),  # half of the raters saw no face
+        ("private_test/4.png", "private_test", "train/1.png", 0),
+    ]
+    with (tmp_path / "metadata.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "split", "label", "group", *VOTES])
+        for name, split, group, not_a_face in rows:
+            writer.writerow([name, split, "happy", group, 0, 10 - not_a_face, *[0] * 7, not_a_face])
+    chosen = training_rows(read_labelled_faces(tmp_path), max_not_a_face_votes=4)
+    assert chosen.tolist() == [True, False, False, False, False]
+
+
+def test_vote_distribution_leaves_out_single_raters_and_unknown():
+    # neutral happiness surprise sadness anger disgust fear contempt unknown NF
+    votes = np.array([[6, 3, 1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0, 9, 1], [0, 1, 1, 1, 1, 1, 1, 1, 1, 2]])
+    shares = vote_distribution(votes, min_votes=2)
+    # angry contemptuous disgusted fearful happy neutral sad surprised
+    assert shares[0] == pytest.approx([0, 0, 0, 0, 1 / 3, 2 / 3, 0, 0])
+    assert not shares[1:].any()
+
+
+def test_multiply_adds_by_hand():
+    network = EmbeddedNetwork(stem=2, widths=[4], blocks=[1])
+    stem = 48 * 48 * 9 * 1 * 2
+    block = 24 * 24 * (9 * 2 * 4 + 9 * 4 * 4 + 2 * 4)
+    assert multiply_adds(network, 48) == stem + block + 4 * 15

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from kornia.augmentation import (
     AugmentationSequential,
@@ -11,14 +13,14 @@ from kornia.augmentation import (
     RandomErasing,
     RandomHorizontalFlip,
 )
-from torch import nn
+from torch import Tensor
 
 from mien.training.recipe import Recipe
 
 
-def augmentation(recipe: Recipe) -> nn.Module:
-    """Return a module from grey pictures float (n, 1, h, w) in 0-1 to augmented ones of the same form."""
-    return AugmentationSequential(
+def augmentation(recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    """Return a function from grey pictures float (n, 1, h, w) in 0-1 to augmented ones of the same form."""
+    steps = AugmentationSequential(
         RandomHorizontalFlip(p=0.5),
         RandomAffine(
             degrees=recipe.rotation,
@@ -32,6 +34,13 @@ def augmentation(recipe: Recipe) -> nn.Module:
         RandomErasing(p=recipe.erase, scale=(0.02, 0.1), value=0.5),
         data_keys=["input"],
     )
+
+    # a plain function, so that the ranges above do not count as state of the network that is trained
+    def augment(pictures: Tensor) -> Tensor:
+        augmented: Tensor = steps(pictures)
+        return augmented
+
+    return augment
 
 
 def seed_epoch(seed: int, epoch: int) -> None:

@@ -126,17 +126,15 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     (run / "run.json").write_text(json.dumps(_facts(module, recipe, Path(data), training), indent=2), "utf-8")
 
     best = ModelCheckpoint(
-        dirpath=checkpoints,
-        filename="best",
-        monitor="score",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
+        dirpath=checkpoints, filename="best", monitor="score", mode="max", enable_version_counter=False
+    )
+    last = ModelCheckpoint(
+        dirpath=checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     trainer = Trainer(
         max_epochs=recipe.epochs,
         precision=recipe.precision,  # type: ignore[arg-type]  # checked by Lightning
-        callbacks=[EMAWeightAveraging(decay=recipe.average_decay), EpochLog(run / "metrics.csv"), best],
+        callbacks=[EMAWeightAveraging(decay=recipe.average_decay), EpochLog(run / "metrics.csv"), best, last],
         logger=False,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
@@ -146,6 +144,8 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     with warnings.catch_warnings():
         # the whole set lies in memory: worker processes would only copy it
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # that is what resuming means
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
         trainer.fit(
             module,
             loader,

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from mien.align import FER2013, Geometry, crop_faces, frame_box
+from mien.align import FER2013, Geometry, crop_faces, face_frame
 from mien.results import Detection
 
 
@@ -13,13 +14,42 @@ def ramp(height: int = 200, width: int = 300) -> np.ndarray:
     return np.stack([x * 255 // width, y * 255 // height, np.zeros_like(x)], axis=2).astype(np.uint8)
 
 
+def landmarks_at(x: float, y: float, turn: float) -> tuple[tuple[float, float], ...]:
+    """Return five landmarks about (x, y), turned clockwise by `turn` radians."""
+    upright = np.array([[-20, -20], [20, -20], [0, 0], [-15, 25], [15, 25]])
+    rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    return tuple(map(tuple, upright @ rotation + [x, y]))
+
+
 def test_frame_is_the_square_that_the_geometry_says():
     geometry = Geometry(scale=1.5, across=0.1, down=-0.2)
-    x1, y1, x2, y2 = frame_box((100, 100, 140, 190), geometry)
+    frame = face_frame(Detection((100, 100, 140, 190), 0.9), geometry)
     size = (40 * 90) ** 0.5
-    assert x2 - x1 == pytest.approx(1.5 * size) == pytest.approx(y2 - y1)
-    assert (x1 + x2) / 2 == pytest.approx(120 + 0.1 * size)
-    assert (y1 + y2) / 2 == pytest.approx(145 - 0.2 * size)
+    assert frame.side == pytest.approx(1.5 * size)
+    assert (frame.x, frame.y, frame.turn) == (pytest.approx(120 + 0.1 * size), pytest.approx(145 - 0.2 * size), 0)
+
+
+def test_frame_turns_with_the_eyes():
+    geometry = Geometry(scale=1.0, across=0.0, down=0.1)
+    frame = face_frame(Detection((100, 100, 200, 200), 0.9, landmarks_at(150, 150, 0.5)), geometry)
+    assert frame.turn == pytest.approx(0.5)
+    assert (frame.x, frame.y) == (pytest.approx(150 - 10 * np.sin(0.5)), pytest.approx(150 + 10 * np.cos(0.5)))
+
+
+@pytest.mark.parametrize("degrees", [-40, -10, 3, 30, 90])
+def test_a_tilted_head_stands_upright_in_its_crop(degrees):
+    """Turn a picture, find its landmarks turned: the crop is that of the picture before it was turned."""
+    coarse = np.random.default_rng(0).integers(0, 256, (10, 10, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((300, 300), Image.Resampling.BICUBIC)
+    turned = picture.rotate(-degrees, Image.Resampling.BICUBIC)  # Pillow turns counter-clockwise
+    geometry = Geometry(1.0, 0.0, 0.0)
+    box = (100, 100, 200, 200)
+    (wanted,) = crop_faces(np.asarray(picture), [Detection(box, 0.9)], size=48, geometry=geometry)
+    tilted = Detection(box, 0.9, landmarks_at(150, 150, np.radians(degrees)))
+    (got,) = crop_faces(np.asarray(turned), [tilted], size=48, geometry=geometry)
+    difference = np.abs(wanted.astype(int) - got)
+    assert difference.mean() < 1.5
+    assert difference.max() < 12
 
 
 @given(

@@ -33,7 +33,7 @@ def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     canvas = ImageDraw.Draw(image, "RGBA")
     taken = [face.box for face in result.faces]
     for face in sorted(result.faces, key=lambda face: -_height(face.box)):
-        style = _Style.fitting(face.box, image.size)
+        style = _Style.fitting(face, image.size)
         colour = COLOURS[face.emotion]
         canvas.rectangle(_whole(face.box), outline=_PAPER, width=style.line + 2)
         canvas.rectangle(_inset(face.box, 1), outline=colour, width=style.line)
@@ -54,23 +54,27 @@ class _Style:
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont
     row: int
     gap: int
-    panel: tuple[int, int]
+    names: float
+    bars: float
 
     @classmethod
-    def fitting(cls, box: Box, picture: tuple[int, int]) -> _Style:
+    def fitting(cls, face: Face, picture: tuple[int, int]) -> _Style:
         short = min(picture)
-        text = round(max(11.0, short / 60, min(_height(box) / 8, short / 22)))
+        text = round(max(11.0, short / 60, min(_height(face.box) / 8, short / 22)))
         font = ImageFont.load_default(text)
-        row = round(text * 1.35)
-        gap = max(3, text // 3)
-        name = max(font.getlength(str(emotion)) for emotion in Emotion)
         return cls(
             line=max(2, round(text / 7)),
             font=font,
-            row=row,
-            gap=gap,
-            panel=(round(name + 4.2 * text + 3 * gap), _ROWS * row + gap),
+            row=round(text * 1.35),
+            gap=max(3, text // 3),
+            names=max(font.getlength(str(emotion)) for emotion, _ in _ranked(face)[:_ROWS]),
+            bars=4.5 * text,
         )
+
+    @property
+    def panel(self) -> tuple[float, float]:
+        """Width and height of the panel of bars."""
+        return (self.names + self.bars + 3 * self.gap, _ROWS * self.row + self.gap)
 
 
 def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int]) -> Box:
@@ -91,9 +95,8 @@ def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tupl
 
 def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, place: Box) -> None:
     canvas.rectangle(_whole(place), fill=(*_PAPER, 190))
-    name = max(style.font.getlength(str(emotion)) for emotion in Emotion)
-    left = place[0] + 2 * style.gap + name
-    right = place[2] - style.gap
+    left = place[0] + 2 * style.gap + style.names
+    right = left + style.bars
     for row, (emotion, score) in enumerate(_ranked(face)[:_ROWS]):
         middle = place[1] + style.gap / 2 + (row + 0.5) * style.row
         canvas.text((place[0] + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")

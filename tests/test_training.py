@@ -67,7 +67,8 @@ def test_a_run_leaves_all_that_is_needed_to_repeat_it(finished, data):
     assert all(0 <= float(row["fer2013_accuracy"]) <= 1 for row in rows)
 
 
-def test_a_resumed_run_equals_an_undisturbed_one(finished, data, tmp_path):
+def test_a_resumed_run_equals_an_undisturbed_one_and_exports_on_the_way(finished, data, tmp_path):
+    from mien.training.export import export_run
     from mien.training.run import train
 
     class StoppedError(Exception):
@@ -87,6 +88,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(finished, data, tmp_path):
         patch.setattr(module.EpochLog, "on_train_epoch_start", interrupted)
         with pytest.raises(StoppedError):
             train(shipped_recipe("embedded", SMALL), data=data, run=broken)
+    assert export_run(broken, tmp_path / "unfinished.onnx").epoch == 0
     train(shipped_recipe("embedded"), data=data, run=broken, resume=True)
     wanted, got = weights(finished), weights(broken)
     assert wanted.keys() == got.keys()

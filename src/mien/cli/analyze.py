@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def analyze(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE…", help="Pictures, folders of pictures, or - for one on standard input."),
+        typer.Argument(metavar="SOURCE", help="Pictures, folders of pictures, or - for one on standard input."),
     ],
     out: Annotated[
         list[str] | None,
@@ -40,7 +40,7 @@ def analyze(
         typer.Option(help="How faces are found; none: every picture is a face already."),
     ] = "mtcnn",
     min_face: Annotated[
-        float | None, typer.Option(help="Side of the smallest face to look for, in pixels.  [default: 24]")
+        float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")
     ] = None,
     max_pixels: Annotated[
         float, typer.Option(help="Refuse pictures of more than so many million pixels.", min=0.0)
@@ -83,7 +83,7 @@ def analyze(
                     sink.write(result, frame)
                 if result.error is not None:
                     failed = True
-                    typer.echo(f"mien: {result.error}", err=True)
+                    sys.stderr.write(f"mien: {result.error}\n")  # above the bar, which takes over sys.stderr
                 if on_terminal and "-" not in wanted:
                     shown.append(result)
         except KeyboardInterrupt:  # what is done stays, under its final name

@@ -9,13 +9,13 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="The recipe: embedded.")],
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="What to train: embedded.")],
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data unpack-fer` makes.")
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run's folder.  [default: runs/RECIPE]", show_default=False),
+        typer.Option(metavar="DIR", help="The run's folder. Default: runs/RECIPE."),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.align import FER2013, crop_faces
-from mien.classifier import Classifier
+from mien.classifier import open_classifier
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
 from mien.detectors import Mtcnn
 from mien.evaluation.truth import ferplus_majority, positions
@@ -86,7 +86,7 @@ def cost(
 ) -> None:
     """Print accuracy on the pictures as they are, and on the same faces found and cut again."""
     faces = read_labelled_faces(data).split(split)
-    classifier = Classifier(model)
+    classifier = open_classifier(model)
     rows, crops = [], []
     for row, frame, detection in found_faces(faces):
         rows.append(row)

@@ -8,7 +8,7 @@ from PIL import Image
 import mien
 from mien.emotions import SETS
 from mien.errors import ModelError, SourceError, UsageError
-from mien.results import Frame
+from mien.results import Detection, Frame
 
 from conftest import ASTRONAUT_FACE, EXAMPLES, overlap
 
@@ -101,6 +101,18 @@ def test_boxes_stay_within_the_picture(analyzer, astronaut_pixels):
     assert face.box[0] >= 0 and face.box[1] >= 0 and face.box[2] <= cut.shape[1] and face.box[3] <= cut.shape[0]
 
 
+class FarAway:
+    """A detector that is wrong."""
+
+    def __call__(self, frames):
+        return [[Detection((600.0, -50.0, 700.0, 20.0), 0.9)] for _ in frames]
+
+
+def test_boxes_from_any_detector_stay_within_the_picture(astronaut):
+    (face,) = mien.Analyzer(detector=FarAway()).analyze(astronaut).faces
+    assert face.box == (512, 0, 512, 20)
+
+
 def test_stream_goes_on_after_a_bad_file(analyzer, astronaut, tmp_path):
     (tmp_path / "b.jpg").write_bytes(astronaut.read_bytes())
     (tmp_path / "a.jpg").write_bytes(b"no picture")
@@ -110,6 +122,8 @@ def test_stream_goes_on_after_a_bad_file(analyzer, astronaut, tmp_path):
     assert results[0].width is None
     with pytest.raises(SourceError, match="no such file"):
         list(analyzer.stream(tmp_path / "nowhere"))
+    with pytest.raises(SourceError, match="no such file"):
+        list(analyzer.stream("x" * 300))
 
 
 def test_bad_input_is_an_error_of_one_line(analyzer, tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from mien.datasets.duplicates import duplicate_groups
 from mien.datasets.fer2013 import LABELS, unpack_fer2013
 from mien.datasets.labelled import VOTES, read_labelled_faces
-from mien.errors import DataError, OutputError
+from mien.errors import DataError, UsageError
 
 USAGES = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
 
@@ -121,6 +121,28 @@ def test_votes_out_of_step(tmp_path):
         write_ferplus(ferplus, usages)
         with pytest.raises(DataError, match=reason):
             unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus)
+    write_ferplus(ferplus)
+    lines = ferplus.read_text().splitlines()
+    lines[2], lines[3] = lines[3], lines[2]  # of one split, so that only the names tell
+    ferplus.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"line 3: it is about fer0000002\.png"):
+        unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus)
+
+
+def test_a_byte_order_mark_is_no_column(tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert unpack_fer2013(path, tmp_path / "out").pictures["train"] == 6
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00\xff\xfe", b"", b"file_name,split,label,group\nx.png,train,gloomy,x.png\n"]
+)
+def test_a_broken_data_set_is_named(tmp_path, content):
+    (tmp_path / "metadata.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"metadata\.csv"):
+        read_labelled_faces(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00rubbish", b"emotion,pixels,Usage\n"])
@@ -133,14 +155,26 @@ def test_files_of_another_kind(tmp_path, content):
 def test_existing_folders_are_kept(tmp_path):
     write_fer(tmp_path / "fer2013.csv", faces(12))
     unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(UsageError, match="exists already"):
         unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
     unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fer2013.csv", "out"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(OutputError, match="not a data set"):
+    (tmp_path / "mine" / "metadata.csv").write_text("file_name,chapter\nthesis.txt,1\n")  # somebody else's layout
+    with pytest.raises(UsageError, match="not a data set"):
         unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_the_set_says_what_it_is_and_on_what_terms(tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
+    (line,) = read_labelled_faces(tmp_path / "out").description
+    assert "FER2013" in line
+    assert "without an open licence" in line
+    (tmp_path / "out" / "data.txt").unlink()
+    assert read_labelled_faces(tmp_path / "out").description == ("out: terms not stated",)
 
 
 def test_from_the_command_line(run, tmp_path):

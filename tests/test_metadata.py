@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import mien
-from mien.classifier import Classifier
+from mien.classifier import open_classifier
 from mien.errors import ModelError
 from mien.models.metadata import KEY, parse_metadata
 from mien.models.store import read_model
@@ -61,6 +61,9 @@ def test_all_that_is_missing_is_listed_at_once():
         {"outputs": [{"name": "votes", "labels": ["happy", "happy"], "temperature": 1}]},
         {"outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": -1}]},
         {"outputs": "votes"},
+        {"outputs": COMPLETE["outputs"] * 2},
+        {"size": 48.7},
+        {"data": "somebody's pictures"},
     ],
 )
 def test_nonsense_is_refused(change):
@@ -73,9 +76,12 @@ def test_metadata_that_is_no_json():
         parse_metadata({KEY: "{"}, file="m.onnx")
 
 
-def write_model(path, properties: dict[str, str]) -> None:
-    """Write a classifier of one linear layer."""
-    weights = onnx.numpy_helper.from_array(np.ones((48 * 48, 2), np.float32), "weights")
+def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None:
+    """Write a classifier of one linear layer; with `first`, only the first label has weights, of that size."""
+    table = np.ones((48 * 48, 2), np.float32)
+    if first != 1.0:
+        table *= (first, 0.0)
+    weights = onnx.numpy_helper.from_array(table, "weights")
     graph = onnx.helper.make_graph(
         [
             onnx.helper.make_node("Flatten", ["faces"], ["flat"]),
@@ -103,7 +109,7 @@ def test_a_model_that_says_nothing_is_refused(tmp_path):
     path = tmp_path / "silent.onnx"
     write_model(path, {})
     with pytest.raises(ModelError, match=r"silent\.onnx: it does not describe itself; .*outputs.*crop.*reproduce"):
-        Classifier(path)
+        open_classifier(path)
 
 
 def test_an_output_that_the_network_lacks(tmp_path):
@@ -111,23 +117,57 @@ def test_an_output_that_the_network_lacks(tmp_path):
     outputs = [{"name": "fer2013", "labels": ["happy", "sad"], "temperature": 1.0}]
     write_model(path, {KEY: json.dumps({**COMPLETE, "outputs": outputs})})
     with pytest.raises(ModelError, match="fer2013"):
-        Classifier(path)
+        open_classifier(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 64},
+        {"colour": "rgb"},
+        {"outputs": [{"name": "votes", "labels": ["happy", "sad", "angry"], "temperature": 1.0}]},
+    ],
+)
+def test_metadata_that_the_network_contradicts(change, tmp_path):
+    write_model(tmp_path / "odd.onnx", {KEY: json.dumps({**COMPLETE, **change})})
+    with pytest.raises(ModelError, match="odd@"):
+        open_classifier(tmp_path / "odd.onnx")
+
+
+def test_a_model_written_anew_is_loaded_anew(tmp_path, astronaut):
+    path = tmp_path / "mine.onnx"
+    write_model(path, {KEY: json.dumps(COMPLETE)})
+    before = mien.analyze(astronaut, model=path).model
+    write_model(path, {KEY: json.dumps({**COMPLETE, "licence": "other"})})
+    assert mien.analyze(astronaut, model=path).model != before
+
+
+def test_crops_are_cut_by_the_models_own_geometry(tmp_path, astronaut):
+    """A model that only averages its input: a wider frame shows it something else."""
+    scores = []
+    for scale in (1.0, 2.5):
+        path = tmp_path / f"{scale}.onnx"
+        write_model(
+            path, {KEY: json.dumps({**COMPLETE, "crop": {"scale": scale, "across": 0, "down": 0}})}, first=1e-4
+        )
+        scores.append(mien.analyze(astronaut, model=path).faces[0].scores["happy"])
+    assert abs(scores[0] - scores[1]) > 0.001
 
 
 @pytest.mark.parametrize("content", [b"", b"no network", b"\x08\x09" * 50])
 def test_a_file_that_is_no_network(content, tmp_path):
     (tmp_path / "bad.onnx").write_bytes(content)
     with pytest.raises(ModelError, match=r"bad\.onnx"):
-        Classifier(tmp_path / "bad.onnx")
+        open_classifier(tmp_path / "bad.onnx")
 
 
 def test_a_model_that_is_not_there():
     with pytest.raises(ModelError, match=r"nowhere\.onnx.*embedded"):
-        Classifier("nowhere.onnx")
+        open_classifier("nowhere.onnx")
 
 
 def test_the_embedded_model_keeps_its_promises():
-    metadata = Classifier("embedded").metadata
+    metadata = open_classifier("embedded").metadata
     assert [output.name for output in metadata.outputs] == ["votes", "fer2013"]
     assert [len(output.labels) for output in metadata.outputs] == [8, 7]
     assert len(read_model("embedded").content) <= 8_000_000

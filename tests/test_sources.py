@@ -1,6 +1,7 @@
 """Every form a picture can come in becomes upright RGB, and every bad one a line that names it."""
 
 import io
+import os
 import subprocess
 import sys
 import warnings
@@ -88,12 +89,8 @@ def test_grey(colours):
 def test_sixteen_bits_are_scaled_not_cut_off():
     ramp = np.linspace(0, 65535, 40 * 30).reshape(30, 40).astype(np.uint16)
     wanted = (ramp // 257).astype(int)
-    for source in (
-        encoded(Image.fromarray(ramp)),
-        encoded(Image.fromarray(ramp), "TIFF"),
-        ramp,
-        Image.fromarray(ramp),
-    ):
+    image = Image.fromarray(ramp)
+    for source in (encoded(image), encoded(image, "TIFF"), encoded(image, "PPM"), ramp, image):
         pixels = read_picture(source).pixels.astype(int)
         assert np.abs(pixels - wanted[:, :, None]).max() <= 1
 
@@ -237,10 +234,24 @@ def test_something_else_altogether():
         read_picture({"picture": 1})
 
 
-def test_float_pictures_are_refused_not_guessed(tmp_path):
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tiff")
-    with pytest.raises(SourceError, match="floats"):
-        read_picture(tmp_path / "float.tiff")
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_pictures_of_32_bits_are_refused_not_guessed(tmp_path, kind):
+    Image.fromarray(np.zeros((4, 4), kind)).save(tmp_path / "deep.tiff")
+    with pytest.raises(SourceError, match="32 bits, of unknown range"):
+        read_picture(tmp_path / "deep.tiff")
+
+
+def test_postscript_is_not_handed_to_another_program(tmp_path):
+    path = tmp_path / "page.jpg"
+    path.write_bytes(encoded(Image.new("RGB", (8, 8)), "EPS"))
+    with pytest.raises(SourceError, match="not a picture"):
+        read_picture(path)
+
+
+def test_a_frame_may_get_another_name(colours):
+    frame = read_picture(colours)
+    assert read_picture(frame) is frame
+    assert read_picture(frame, name="mine").source == "mine"
 
 
 def test_reading_warns_of_nothing(colours):
@@ -261,6 +272,12 @@ def test_folders(colours, tmp_path):
 
     assert names() == ["a.PNG", "b.jpg"]
     assert names(recursive=True) == ["a.PNG", "b.jpg", "inner/d.webp"]
+
+
+def test_a_pipe_in_a_folder_is_passed_over(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "a.jpg").write_bytes(b"")
+    assert [path.name for path in find_pictures(tmp_path)] == ["a.jpg"]
 
 
 def test_folder_without_pictures(tmp_path):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -17,12 +19,14 @@ from mien.training.network import EmbeddedNetwork, multiply_adds  # noqa: E402
 from mien.training.recipe import parse_recipe, shipped_recipe  # noqa: E402
 from mien.training.targets import FER2013_OUTPUT, training_rows, vote_distribution  # noqa: E402
 
+COPIED = "train/001.png"
 SMALL = ["stem=8", "widths=[8, 16]", "blocks=[1, 1]", "epochs=2", "batch_size=16"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Return a set of two kinds of pictures, dark ones that all raters call sad and light happy ones."""
+    """Return a set of two kinds of pictures: light ones that all call happy, and dark ones, labelled sad,
+    that the raters call angry. One test picture is a copy of a training picture."""
     root = tmp_path_factory.mktemp("data")
     random = np.random.default_rng(0)
     with (root / "metadata.csv").open("w", newline="") as file:
@@ -36,8 +40,10 @@ def data(tmp_path_factory):
                 level = random.normal(170 if happy else 90, 20, (48, 48)).clip(0, 255).astype(np.uint8)
                 Image.fromarray(level).save(root / name)
                 votes = [0] * 10
-                votes[1 if happy else 3] = 10
-                writer.writerow([name, split, "happy" if happy else "sad", name, *votes])
+                votes[1 if happy else 4] = 10
+                copied = split == "private_test" and i == 0
+                writer.writerow([name, split, "happy" if happy else "sad", COPIED if copied else name, *votes])
+    (root / "data.txt").write_text("toy pictures: ours\n")
     return root
 
 
@@ -57,7 +63,7 @@ def weights(run) -> dict:
 
 def test_a_run_leaves_all_that_is_needed_to_repeat_it(finished, data):
     facts = json.loads((finished / "run.json").read_text())
-    assert facts["training_rows"] == 64
+    assert facts["training_rows"] == 63  # without the one that has a copy among the test pictures
     assert facts["data"] == str(data)
     assert {"mien", "torch", "lightning", "python"} <= set(facts["versions"])
     assert parse_recipe((finished / "recipe.toml").read_text()) == shipped_recipe("embedded", SMALL)
@@ -97,23 +103,28 @@ def test_a_resumed_run_equals_an_undisturbed_one_and_exports_on_the_way(finished
 
 def test_export_describes_itself_and_is_used_like_the_shipped_one(run, finished, data, tmp_path, astronaut):
     import mien
-    from mien.classifier import Classifier
+    from mien.classifier import open_classifier
 
     file = tmp_path / "mine.onnx"
-    done = run("export", finished, file)
+    done = run("export", finished, file, "--licence", "CC0-1.0")
     assert done.status == 0
     assert "differs from torch by" in done.err
-    metadata = Classifier(file).metadata
-    assert metadata.extra["run"]["training_rows"] == 64
+    metadata = open_classifier(file).metadata
+    assert metadata.extra["run"]["training_rows"] == 63
     keys = {(s["labels"], s["split"], s["subset"], s["flip"]) for s in metadata.scores}
     assert len(keys) == 16
-    assert all(s["n"] == 24 and 0 <= s["accuracy"] <= 100 for s in metadata.scores)
-    assert "--set epochs=2" in metadata.reproduce
-    assert str(tmp_path) not in metadata.reproduce
+    rows = {"all": 24, "deduplicated": 23}
+    assert all(s["n"] == rows[s["subset"]] for s in metadata.scores if s["split"] == "private_test")
+    assert str(data) not in metadata.to_json()  # paths of this machine are nobody's business
+    command = shlex.split(metadata.reproduce)
+    settings = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
+    assert shipped_recipe("embedded", settings) == shipped_recipe("embedded", SMALL)
+    assert metadata.data == ("toy pictures: ours",)
+    assert metadata.licence == "CC0-1.0"
     (face,) = mien.analyze(astronaut, model=file).faces
     assert sum(face.scores.values()) == pytest.approx(1)
 
-    assert run("export", finished, file).status == 1
+    assert run("export", finished, file).status == 2
     assert run("export", finished, file, "--overwrite").status == 0
 
 
@@ -140,6 +151,57 @@ def test_export_scores_what_the_network_says(finished, data, tmp_path):
     assert stated == pytest.approx(accuracy, abs=0.01)
 
 
+def test_the_two_labellings_are_scored_apart(finished, data, tmp_path):
+    """A network that always names one emotion has the share of that emotion in each labelling as its score."""
+    from mien.classifier import Classifier
+    from mien.evaluation.scores import score
+    from mien.models.metadata import Metadata, Output
+    from mien.training.targets import VOTES_OUTPUT
+
+    class Always:
+        outputs = ("votes", "fer2013")
+
+        def __call__(self, batch):
+            votes, labels = np.zeros((len(batch), 8), np.float32), np.zeros((len(batch), 7), np.float32)
+            votes[:, VOTES_OUTPUT.index("angry")] = labels[:, FER2013_OUTPUT.index("fearful")] = 1
+            return [votes, labels]
+
+    outputs = (Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0))
+    crop = {"scale": 1.0, "across": 0.0, "down": 0.0}
+    metadata = Metadata("m", outputs, 48, "grey", 128.0, 64.0, crop, (), "", (), "", "")
+    figures = score(Classifier(Always(), metadata, identity="m"), read_labelled_faces(data), split="private_test")
+    by_name = {(f["labels"], f["subset"]): f["accuracy"] for f in figures if not f["flip"]}
+    assert by_name["ferplus", "all"] == 50.0
+    assert by_name["ferplus", "deduplicated"] == pytest.approx(100 * 12 / 23, abs=0.01)
+    assert by_name["fer2013", "all"] == 0.0
+
+
+def test_other_data_than_the_runs_own_is_refused(run, finished, data, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(data, other)
+    assert run("export", finished, tmp_path / "m.onnx", "--data", other).status == 0  # moved, but the same
+    with (other / "metadata.csv").open("a") as file:
+        file.write("train/000.png,train,sad,train/000.png,0,0,0,10,0,0,0,0,0,0\n")
+    assert run("export", finished, tmp_path / "n.onnx", "--data", other).status == 1
+    done = run("train", "embedded", "--data", other, "--run", finished, "--resume")
+    assert done.status == 1
+    assert "not the data" in done.err
+
+
+def test_a_start_that_failed_does_not_block_the_next(data, tmp_path):
+    from mien.training.run import train
+
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    (dead / "recipe.toml").write_text("")
+    train(shipped_recipe("embedded", [*SMALL, "epochs=1"]), data=data, run=dead)
+    assert (dead / "checkpoints" / "last.ckpt").is_file()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="is not a run"):
+        train(shipped_recipe("embedded", SMALL), data=data, run=tmp_path / "mine")
+
+
 def test_export_of_what_is_no_run(run, tmp_path):
     done = run("export", tmp_path, tmp_path / "m.onnx")
     assert (done.status, len(done.err.splitlines())) == (1, 1)
@@ -148,7 +210,7 @@ def test_export_of_what_is_no_run(run, tmp_path):
 
 def test_existing_runs_are_kept(run, finished, data):
     done = run("train", "embedded", "--data", data, "--run", finished)
-    assert done.status == 1
+    assert done.status == 2
     assert "--resume" in done.err
     done = run("train", "embedded", "--data", data, "--run", finished, "--resume", "--set", "epochs=3")
     assert done.status == 2
@@ -160,6 +222,9 @@ def test_existing_runs_are_kept(run, finished, data):
         ("epoch=3", "unknown key epoch"),
         ("epochs=many", "epochs should be int"),
         ("epochs=0", "at least 1"),
+        ("momentum=-1", "momentum lies between 0 and 1"),
+        ("learning_rate=nan", "learning_rate lies between"),
+        ("precision=exact", "precision is one of 32-true"),
         ("widths=[8]", "one entry for each stage"),
         ("widths=8", "a list of whole numbers"),
         ("epochs", "key=value"),

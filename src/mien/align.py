@@ -33,7 +33,12 @@ class Geometry:
 
 
 FER2013 = Geometry(scale=1.08, across=0.0, down=0.0)
-"""The frame of FER2013's pictures about MTCNN's boxes."""
+"""The frame of FER2013's pictures about MTCNN's boxes.
+
+Medians (and quartiles) over 3,423 faces found in 4,000 pictures of its training split: scale 1.079 (0.986 to
+1.182), across 0.015 (-0.022 to 0.053), down -0.001 (-0.034 to 0.035). Left and right are alike in training,
+where every picture is mirrored at random, so `across` is taken as 0.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.align import crop_faces
-from mien.classifier import Classifier
+from mien.classifier import open_classifier
 from mien.detectors import Detector, open_detector
 from mien.emotions import Emotion, emotion_set, project
-from mien.errors import SourceError
+from mien.errors import SourceError, UsageError
 from mien.results import Box, Detection, Face, Frame, Result
 from mien.sources import MAX_PIXELS, PictureSource, find_pictures, read_picture
 
@@ -49,11 +50,15 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        self._classifier = Classifier(model)
+        self._classifier = open_classifier(model)
         self._output = self._classifier.metadata.output(rater)
         self._labels = self._classifier.metadata.outputs[self._output].labels
         self.emotions: tuple[Emotion, ...] = self._labels if emotions is None else emotion_set(emotions, self._labels)
-        self._detector = open_detector(detector, min_face=min_face) if isinstance(detector, str) else detector
+        if isinstance(detector, str):
+            detector = open_detector(detector, min_face=min_face)
+        elif min_face is not None:
+            raise UsageError("min_face is for a detector by name: give it to your own detector instead")
+        self._detector = detector
         self._max_pixels = max_pixels
 
     @property
@@ -107,10 +112,10 @@ class Analyzer:
             SourceError: `source` is not there, or is a folder without pictures.
 
         """
-        path = Path(source)
-        pictures = find_pictures(path, recursive=recursive) if path.is_dir() else [path]
-        if not path.exists():
+        if not os.path.lexists(source):  # unlike those of Path, these checks answer for any name at all
             raise SourceError(f"{source}: there is no such file or folder")
+        path = Path(source)
+        pictures = find_pictures(path, recursive=recursive) if os.path.isdir(path) else [path]
         for _, result in self.stream_pictures((str(picture), picture) for picture in pictures):
             yield result
 
@@ -135,8 +140,10 @@ class Analyzer:
 
 
 def _clipped(box: Box, frame: Frame) -> Box:
-    x1, y1, x2, y2 = box
-    return (max(0.0, x1), max(0.0, y1), min(float(frame.width), x2), min(float(frame.height), y2))
+    width, height = float(frame.width), float(frame.height)
+    x1, x2 = (min(max(0.0, x), width) for x in box[::2])
+    y1, y2 = (min(max(0.0, y), height) for y in box[1::2])
+    return (x1, y1, x2, y2)
 
 
 def analyze(
@@ -159,11 +166,19 @@ def analyze(
         UsageError: an argument makes no sense.
 
     """
-    return _kept_analyzer(str(model), detector, emotions, rater, min_face).analyze(source)
+    path, written = str(model), None
+    if os.path.isfile(path):  # a file that is written anew is loaded anew, also under the same name
+        path, written = os.path.realpath(path), os.stat(path).st_mtime_ns
+    return _kept_analyzer(path, written, detector, emotions, rater, min_face).analyze(source)
 
 
 @lru_cache(maxsize=4)
 def _kept_analyzer(
-    model: str, detector: str, emotions: str | None, rater: str | None, min_face: float | None
+    model: str,
+    _written: int | None,
+    detector: str,
+    emotions: str | None,
+    rater: str | None,
+    min_face: float | None,
 ) -> Analyzer:
     return Analyzer(model=model, detector=detector, emotions=emotions, rater=rater, min_face=min_face)

@@ -19,22 +19,38 @@ _BATCH = 64  # crops a run, which bounds memory on a crowd
 class Classifier:
     """A loaded model. Safe to call from several threads at once."""
 
-    metadata: Metadata
-    identity: str
-
-    def __init__(self, model: str | Path = "embedded", *, threads: int | None = None) -> None:
-        """Load a model by its name in the registry or its path.
+    def __init__(self, session: Session, metadata: Metadata, *, identity: str) -> None:
+        """Put a network and its description together; `open_classifier` does so from a file.
 
         Raises:
-            ModelError: it is not there, does not run, or does not describe itself completely.
-
+            ModelError: the network is not as the metadata describe it.
         """
-        file = read_model(model)
-        self._session = Session(file.content, name=str(model), threads=threads)
-        self.metadata = parse_metadata(self._session.properties, file=str(model))
-        self.identity = file.identity
-        if missing := [out.name for out in self.metadata.outputs if out.name not in self._session.outputs]:
-            raise ModelError(f"{model}: its metadata names outputs that the network lacks: {', '.join(missing)}")
+        self._session = session
+        self.metadata = metadata
+        self.identity = identity
+        self._check()
+
+    def _check(self) -> None:
+        """Run the network once and compare what comes out with what the metadata promise."""
+        names = [output.name for output in self.metadata.outputs]
+        if missing := [name for name in names if name not in self._session.outputs]:
+            raise ModelError(f"{self.identity}: its network lacks the outputs {', '.join(missing)}")
+        size = self.metadata.size
+        shape = (2, size, size) if self.grey else (2, size, size, 3)
+        try:
+            answers = self._session(self._prepare(np.zeros(shape, np.uint8)))
+        except Exception as error:  # onnxruntime has a dozen unrelated exception types for this
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{self.identity}: its network does not take {size}x{size} {self.metadata.colour} faces ({first})"
+            ) from error
+        shapes = {name: answer.shape for name, answer in zip(self._session.outputs, answers, strict=True)}
+        for output in self.metadata.outputs:
+            if shapes[output.name] != (2, len(output.labels)):
+                raise ModelError(
+                    f"{self.identity}: its output {output.name} has the shape {shapes[output.name]} for two faces "
+                    f"and {len(output.labels)} labels"
+                )
 
     @property
     def geometry(self) -> Geometry:
@@ -79,3 +95,14 @@ def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.floa
     exponentials = np.exp((logits - logits.max(axis=1, keepdims=True)) / np.float32(temperature))
     shares: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return shares
+
+
+def open_classifier(model: str | Path = "embedded", *, threads: int | None = None) -> Classifier:
+    """Load a model by its name in the registry or its path.
+
+    Raises:
+        ModelError: it is not there, does not run, or does not describe itself completely and rightly.
+    """
+    file = read_model(model)
+    session = Session(file.content, name=str(model), threads=threads)
+    return Classifier(session, parse_metadata(session.properties, file=str(model)), identity=file.identity)

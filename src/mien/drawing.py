@@ -15,14 +15,15 @@ from mien.results import Box, Face, Result
 _ROWS = 4  # emotions in the panel of bars: the most probable ones
 _PAPER = (24, 24, 27)
 _INK = (250, 250, 250)
-_TROUGH = (70, 70, 76)
+_TROUGH = (92, 92, 100)
 
 
 def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """Return a copy of a picture with its faces marked.
 
     Each face gets its box, its emotion with the probability, and bars of the most probable emotions
-    beside it; where there is no room beside it, a strip below the box, divided by the probabilities.
+    beside, below or above it; where there is no room, a strip along the lower edge of its box, divided by
+    the probabilities.
 
     Args:
         pixels: RGB, uint8, shape (height, width, 3): the picture that `result` is about.
@@ -31,14 +32,16 @@ def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """
     image = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(image, "RGBA")
+    styled = [(face, _Style.fitting(face, image.size)) for face in result.faces]
+    styled.sort(key=lambda pair: -_height(pair[0].box))
     taken = [face.box for face in result.faces]
-    for face in sorted(result.faces, key=lambda face: -_height(face.box)):
-        style = _Style.fitting(face, image.size)
-        colour = COLOURS[face.emotion]
+    for face, style in styled:
         canvas.rectangle(_whole(face.box), outline=_PAPER, width=style.line + 2)
-        canvas.rectangle(_inset(face.box, 1), outline=colour, width=style.line)
-        taken.append(_label(canvas, face, style, image.size))
-        if place := _room_beside(face.box, style, image.size, taken):
+        canvas.rectangle(_inset(face.box, 1), outline=COLOURS[face.emotion], width=style.line)
+    for face, style in styled:
+        taken.append(_label(canvas, face, style, image.size, taken))
+    for face, style in styled:
+        if place := _room(face.box, style, image.size, taken):
             _bars(canvas, face, style, place)
             taken.append(place)
         else:
@@ -77,15 +80,17 @@ class _Style:
         return (self.names + self.bars + 3 * self.gap, _ROWS * self.row + self.gap)
 
 
-def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int]) -> Box:
-    """Draw the tag above the box, or just inside its top where the picture ends; return its place."""
+def _label(
+    canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int], taken: Sequence[Box]
+) -> Box:
+    """Draw the tag above the box, else below it, else just inside its top; return its place."""
     text = f"{face.emotion} {face.confidence:.0%}"
     width = style.font.getlength(text) + 2 * style.gap
     left = min(max(0.0, face.box[0]), max(0.0, picture[0] - width))
-    top = face.box[1] - style.row
-    if top < 0:
-        top = face.box[1]
-    place = (left, top, left + width, top + style.row)
+    above, below, inside = face.box[1] - style.row, face.box[3], face.box[1]
+    places = [(left, top, left + width, top + style.row) for top in (above, below, inside)]
+    place = next((place for place in places if _free(place, picture, taken)), places[2])
+    top = place[1]
     colour = COLOURS[face.emotion]
     canvas.rectangle(_whole(place), fill=colour)
     middle = (left + style.gap, top + style.row / 2)
@@ -119,16 +124,25 @@ def _strip(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tupl
         x1 = end
 
 
-def _room_beside(box: Box, style: _Style, picture: tuple[int, int], taken: Sequence[Box]) -> Box | None:
-    """Return a place for the panel right or left of `box` that covers nothing taken, if there is one."""
+def _room(box: Box, style: _Style, picture: tuple[int, int], taken: Sequence[Box]) -> Box | None:
+    """Return a place for the panel right, left, below or above `box` that covers nothing taken, if there is one."""
     width, height = style.panel
-    top = min(max(0.0, box[1]), picture[1] - height)
-    for left in (box[2] + style.gap, box[0] - style.gap - width):
-        place = (left, top, left + width, top + height)
-        inside = left >= 0 and place[2] <= picture[0] and top >= 0
-        if inside and not any(_overlap(place, other) for other in taken):
-            return place
-    return None
+    beside = min(max(0.0, box[1]), picture[1] - height)
+    along = min(max(0.0, (box[0] + box[2] - width) / 2), picture[0] - width)
+    corners = (
+        (box[2] + style.gap, beside),
+        (box[0] - style.gap - width, beside),
+        (along, box[3] + style.gap),
+        (along, box[1] - style.row - style.gap - height),
+    )
+    places = [(left, top, left + width, top + height) for left, top in corners]
+    return next((place for place in places if _free(place, picture, taken)), None)
+
+
+def _free(place: Box, picture: tuple[int, int], taken: Sequence[Box]) -> bool:
+    """Say whether `place` lies within the picture and covers nothing taken."""
+    inside = place[0] >= 0 and place[1] >= 0 and place[2] <= picture[0] and place[3] <= picture[1]
+    return inside and not any(_overlap(place, other) for other in taken)
 
 
 def _ranked(face: Face) -> list[tuple[Emotion, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 import warnings
 from typing import Annotated
@@ -13,7 +13,7 @@ from mien.cli.analyze import analyze
 from mien.cli.data import data
 from mien.cli.export import export
 from mien.cli.train import train
-from mien.errors import MienError, UsageError
+from mien.errors import MienError, ModelError, UsageError
 
 app = typer.Typer(
     name="mien",
@@ -42,11 +42,10 @@ def main() -> None:
     """Run the command line; every error that mien raises on purpose becomes one line and an exit status."""
     # decoders warn of oddities in files that they read all the same
     warnings.filterwarnings("ignore", module="PIL")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character shows another
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
-    except BrokenPipeError:  # the reader of our output has gone: `mien … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except MienError as error:
         typer.echo(f"mien: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)

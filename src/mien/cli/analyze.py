@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -42,9 +43,7 @@ def analyze(
     min_face: Annotated[
         float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")
     ] = None,
-    max_pixels: Annotated[
-        float, typer.Option(help="Refuse pictures of more than so many million pixels.", min=0.0)
-    ] = 80.0,
+    max_pixels: Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")] = 80.0,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in the folders' folders too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
 ) -> None:
@@ -58,13 +57,16 @@ def analyze(
     from mien.cli.inputs import list_pictures
     from mien.cli.outputs import open_outputs
     from mien.cli.table import result_table
+    from mien.errors import UsageError
 
-    pictures, failures = list_pictures(sources, recursive=recursive)
+    if not 0 < max_pixels < math.inf:
+        raise UsageError("--max-pixels is a number of million pixels above 0")
+    pictures, failures = list_pictures(sources, recursive=recursive, outs=out or [])
     for failure in failures:
         typer.echo(f"mien: {failure}", err=True)
     if not pictures:
         raise typer.Exit(1)
-    on_terminal = sys.stdout.isatty()
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
     wanted = out or ([] if on_terminal else ["-"])
     analyzer = Analyzer(
         model=model,
@@ -73,11 +75,11 @@ def analyze(
         min_face=min_face,
         max_pixels=round(max_pixels * 1e6),
     )
-    failed, interrupted = bool(failures), False
+    failed = bool(failures)
     shown: list[Result] = []
-    with open_outputs(wanted, pictures, overwrite=overwrite) as sinks:
-        stream = analyzer.stream_pictures((picture.name, picture.source) for picture in pictures)
-        try:
+    try:
+        with open_outputs(wanted, pictures, overwrite=overwrite) as sinks:
+            stream = analyzer.stream_pictures((picture.name, picture.source) for picture in pictures)
             for frame, result in _with_progress(stream, len(pictures)):
                 for sink in sinks:
                     sink.write(result, frame)
@@ -86,12 +88,13 @@ def analyze(
                     sys.stderr.write(f"mien: {result.error}\n")  # above the bar, which takes over sys.stderr
                 if on_terminal and "-" not in wanted:
                     shown.append(result)
-        except KeyboardInterrupt:  # what is done stays, under its final name
-            interrupted = True
+    except KeyboardInterrupt:
+        kept = [f"{path}.partial" for path in wanted if path.endswith(".jsonl")]
+        where = f"; the records so far are in {', '.join(kept)}" if kept else ""
+        sys.stderr.write(f"mien: interrupted{where}\n")
+        raise typer.Exit(130) from None
     if shown:
         result_table(shown)
-    if interrupted:
-        raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
 

@@ -15,6 +15,7 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="The labelled faces, where they have moved since training."),
     ] = None,
+    licence: Annotated[str, typer.Option(help="On what terms the weights may be used.")] = "not stated",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write the best epoch of a run as a model file, compare it with torch, and score it."""
@@ -23,7 +24,7 @@ def export(
     require_training()
     from mien.training.export import export_run
 
-    report = export_run(run, file, data=data, overwrite=overwrite)
+    report = export_run(run, file, data=data, licence=licence, overwrite=overwrite)
     typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
     for score in report.scores:
         which = f"{score['labels']} {score['split']} ({score['subset']}, {score['n']})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +28,12 @@ class Picture:
     relative: Path
 
 
-def list_pictures(sources: list[str], *, recursive: bool) -> tuple[list[Picture], list[SourceError]]:
+def list_pictures(
+    sources: Sequence[str], *, recursive: bool, outs: Sequence[str] = ()
+) -> tuple[list[Picture], list[SourceError]]:
     """Return the pictures that `sources` name, and what was wrong with the folders among them.
+
+    What lies in one of the output folders `outs` is not looked at: it was made from the others.
 
     A path that is not there is listed all the same: it fails when its turn comes, as any bad file does.
 
@@ -35,22 +41,25 @@ def list_pictures(sources: list[str], *, recursive: bool) -> tuple[list[Picture]
         UsageError: standard input is named twice, or is a terminal.
 
     """
-    if sources.count("-") > 1:
+    made = [os.path.realpath(out) + os.sep for out in outs if os.path.isdir(out)]
+    if list(sources).count("-") > 1:
         raise UsageError("standard input (-) holds one picture: name it once")
     pictures, failures = [], []
     for source in sources:
         if source == "-":
-            if sys.stdin.isatty():
+            if sys.stdin is None or sys.stdin.isatty():
                 raise UsageError(
                     "- reads a picture from standard input: pipe one in, such as mien analyze - < photo.jpg"
                 )
             pictures.append(Picture("-", sys.stdin.buffer.read(), Path("stdin.png")))
-        elif Path(source).is_dir():
+        elif os.path.isdir(source):
             try:
                 found = find_pictures(Path(source), recursive=recursive)
             except SourceError as error:
                 failures.append(error)
             else:
+                inner = tuple(folder for folder in made if folder != os.path.realpath(source) + os.sep)
+                found = [path for path in found if not os.path.realpath(path).startswith(inner)]
                 pictures += [Picture(str(path), path, path.relative_to(source)) for path in found]
         else:
             pictures.append(Picture(source, Path(source), Path(Path(source).name)))

@@ -23,20 +23,26 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
         UsageError: an output exists and `overwrite` is off, cannot be made, or makes no sense.
 
     """
+    if "" in outs:
+        raise UsageError("--out is empty: name a file, a folder, or - for standard output")
+    if outs.count("-") > 1:
+        raise UsageError("--out -: standard output can be asked for once")
+    if "-" in outs and sys.stdout is None:
+        raise UsageError("standard output is closed: name a file by --out")
     targets = {out: _picture_targets(out, pictures) for out in outs if not _is_records(out)}
     files = [Path(out) for out in outs if _is_records(out) and out != "-"]
     planned = files + [path for paths in targets.values() for path in paths.values()]
-    if repeated := next((path for path in planned if planned.count(path) > 1), None) if len(planned) < 1000 else None:
-        raise UsageError(f"{repeated}: two outputs would go there")
-    _refuse_inputs(planned, pictures)
+    _refuse_clashes(planned, pictures)
+    if folder := next((path for path in files if os.path.isdir(path)), None):
+        raise UsageError(f"{folder}: it is a folder; records need a file")
     if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{more}: it exists already; name another output or pass --overwrite")
     try:
         sinks: list[Sink] = [
-            JsonLines(sys.stdout if out == "-" else Path(out))
-            if _is_records(out)
-            else AnnotatedPictures(targets[out])
+            AnnotatedPictures(targets[out])
+            if out in targets
+            else JsonLines(sys.stdout if out == "-" else Path(out), overwrite=overwrite)
             for out in outs
         ]
     except OutputError as error:
@@ -53,13 +59,13 @@ def _is_records(out: str) -> bool:
 def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
     """Return the path of the annotated copy for each picture's name."""
     path, suffix = Path(out), Path(out).suffix.lower()
-    if suffix in _PICTURES and not path.is_dir():
+    if suffix in _PICTURES and not os.path.isdir(path):
         if len(pictures) > 1:
             raise UsageError(
                 f"{out}: one picture cannot hold {len(pictures)}; name a folder, such as --out annotated/"
             )
         return {pictures[0].name: path}
-    if suffix and not path.is_dir() and not out.endswith(("/", os.sep)):
+    if suffix and not os.path.isdir(path) and not out.endswith(("/", os.sep)):
         raise UsageError(
             f"{out}: cannot write {suffix} files; name a folder, or a file in .jsonl, {', '.join(_PICTURES)}"
         )
@@ -76,9 +82,14 @@ def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
     return targets
 
 
-def _refuse_inputs(planned: Sequence[Path], pictures: Sequence[Picture]) -> None:
-    """Refuse to write over what is read, whatever --overwrite says."""
-    inputs = {picture.source.resolve() for picture in pictures if isinstance(picture.source, Path)}
+def _refuse_clashes(planned: Sequence[Path], pictures: Sequence[Picture]) -> None:
+    """Refuse to write one file twice, or over what is read, whatever --overwrite says."""
+    inputs = {os.path.realpath(picture.source) for picture in pictures if isinstance(picture.source, Path)}
+    seen = set()
     for path in planned:
-        if path.resolve() in inputs:
+        real = os.path.realpath(path)
+        if real in inputs:
             raise UsageError(f"{path}: it is one of the pictures to analyse; name another output")
+        if real in seen:
+            raise UsageError(f"{path}: two outputs would go there")
+        seen.add(real)

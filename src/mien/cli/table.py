@@ -16,26 +16,26 @@ _BAR = 12  # characters
 
 def result_table(results: Sequence[Result]) -> None:
     """Print a table with a row for each face, and a line for each picture in which nobody is."""
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title, justify in (
-        ("picture", "left"),
-        ("face", "right"),
-        ("emotion", "left"),
-        ("", "right"),
-        ("", "left"),
-    ):
-        table.add_column(title, justify=justify, no_wrap=title != "picture")  # type: ignore[arg-type]
-    table.add_column("next", style="dim", no_wrap=True)
-    table.add_column("at", style="dim", no_wrap=True)
+    table.add_column("picture", overflow="fold")
+    table.add_column("face", justify="right")
+    for title in ("emotion", "", "", "next", "at")[: _columns(console.width)]:
+        table.add_column(title, no_wrap=True, style="dim" if title in ("next", "at") else None)
     for result in results:
         if result.error is not None:
-            table.add_row(Text(result.source), "", Text("not read", style="red"), "", "", "", "")
+            table.add_row(Text(result.source), "", Text("not read", style="red"))
         elif not result.faces:
-            table.add_row(Text(result.source), "", Text("nobody", style="dim"), "", "", "", "")
+            table.add_row(Text(result.source), "", Text("nobody", style="dim"))
         for number, face in enumerate(result.faces, start=1):
             name = Text(result.source) if number == 1 else Text("")
-            table.add_row(name, str(number), *_cells(face))
-    Console().print(table)
+            table.add_row(name, str(number), *_cells(face)[: _columns(console.width)])
+    console.print(table)
+
+
+def _columns(width: int) -> int:
+    """Return how many columns about a face leave room for the pictures' names."""
+    return 3 if width < 90 else 4 if width < 110 else 5
 
 
 def _cells(face: Face) -> tuple[Text | str, ...]:
@@ -45,7 +45,7 @@ def _cells(face: Face) -> tuple[Text | str, ...]:
     x1, y1, x2, y2 = face.box
     return (
         Text(str(face.emotion), style=f"bold {colour}"),
-        f"{face.confidence:.0%}",
+        f"{face.confidence:4.0%}",
         Text("━" * filled, style=colour) + Text("─" * (_BAR - filled), style="dim"),
         ", ".join(f"{emotion} {score:.0%}" for emotion, score in ranked[1:3]),
         f"{x1:.0f},{y1:.0f} {x2 - x1:.0f}x{y2 - y1:.0f}",

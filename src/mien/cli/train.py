@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +41,9 @@ def train(
     require_training()
     from mien.training.run import train as train_run
 
+    # Lightning tells of processors that are not there and of products; each epoch has its own line
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
     folder = run or Path("runs") / recipe
     checkpoint = train_run(chosen, data=data, run=folder, resume=resume)
     typer.echo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.datasets.duplicates import duplicate_groups
-from mien.datasets.labelled import COLUMNS, METADATA, VOTES
+from mien.datasets.labelled import COLUMNS, DESCRIPTION, METADATA, VOTES, read_labelled_faces
 from mien.emotions import Emotion
-from mien.errors import DataError, OutputError
+from mien.errors import DataError, OutputError, UsageError
 
 SIDE = 48
 LABELS: tuple[Emotion, ...] = (
@@ -54,22 +55,30 @@ def unpack_fer2013(
 
     Raises:
         DataError: a row is not as published (its line is named), or the two files are out of step.
-        OutputError: `out` exists, or cannot be written.
+        OutputError: `out` cannot be written.
+        UsageError: `out` exists, and `overwrite` is off or it is something else than a data set.
 
     """
     out = Path(out)
     if out.exists() and not overwrite:
-        raise OutputError(f"{out}: it exists already; name another folder or pass --overwrite")
-    if out.exists() and not (out / METADATA).is_file():
-        raise OutputError(f"{out}: it is not a data set of mien's, so it is not overwritten")
+        raise UsageError(f"{out}: it exists already; name another folder or pass --overwrite")
+    if out.exists():
+        try:
+            read_labelled_faces(out)
+        except DataError:
+            raise UsageError(f"{out}: it is not a data set that mien made, so it is not overwritten") from None
     pictures, labels, splits = _read_faces(Path(fer2013))
     votes = None if ferplus is None else _read_votes(Path(ferplus), splits)
     groups = duplicate_groups(pictures)
     names = [f"{split}/fer{row:07d}.png" for row, split in enumerate(splits)]
 
-    partial = out.with_name(out.name + ".partial")
     try:
-        shutil.rmtree(partial, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
+    except OSError as error:
+        raise OutputError(f"{out}: the data set cannot be written ({error})") from error
+    partial = scratch / "new"
+    try:
         for split in SPLITS.values():
             (partial / split).mkdir(parents=True)
         for name, picture in zip(names, pictures, strict=True):
@@ -80,11 +89,14 @@ def unpack_fer2013(
             for row, name in enumerate(names):
                 counts = votes[row].tolist() if votes is not None else ()
                 writer.writerow([name, splits[row], labels[row], names[groups[row]], *counts])
+        (partial / DESCRIPTION).write_text("".join(f"{line}\n" for line in _description(votes is not None)), "utf-8")
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(scratch / "old")
         partial.rename(out)
     except OSError as error:
         raise OutputError(f"{out}: the data set cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
     split_of = np.array(splits)
     in_test = np.isin(groups, groups[split_of != "train"])
@@ -93,6 +105,11 @@ def unpack_fer2013(
         copies=int((groups != np.arange(len(groups))).sum()),
         train_copies_of_test=int((in_test & (split_of == "train")).sum()),
     )
+
+
+def _description(with_votes: bool) -> list[str]:
+    lines = ["FER2013 (Goodfellow et al., 2013): pictures from the web without an open licence"]
+    return [*lines, "FERPlus votes (Barsoum et al., 2016): MIT"] if with_votes else lines
 
 
 def _read_faces(path: Path) -> tuple[NDArray[np.uint8], list[Emotion], list[str]]:
@@ -123,11 +140,13 @@ def _read_faces(path: Path) -> tuple[NDArray[np.uint8], list[Emotion], list[str]
 def _read_votes(path: Path, splits: list[str]) -> NDArray[np.int64]:
     """Return the votes (n, 10) of a `fer2013new.csv`, checked to be in step with the faces' `splits`."""
     votes: list[list[int]] = []
-    for line, row in _rows(path, ("Usage", *VOTES)):
+    for line, row in _rows(path, ("Usage", "Image name", *VOTES)):
         if len(votes) >= len(splits):
             raise DataError(f"{path}, line {line}: it has more rows than fer2013.csv, which has {len(splits)}")
         if SPLITS.get(row["Usage"]) != splits[len(votes)]:
             raise DataError(f"{path}, line {line}: its Usage differs from the same row of fer2013.csv")
+        if row["Image name"] not in ("", f"fer{len(votes):07d}.png"):  # empty where no rater saw a face
+            raise DataError(f"{path}, line {line}: it is about {row['Image name']}, not the row's picture")
         try:
             votes.append([_natural(row[name]) for name in VOTES])
         except ValueError:
@@ -141,7 +160,7 @@ def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str,
     """Yield (line number, row) of a csv that has at least `columns`, none of them cut off."""
     csv.field_size_limit(max(csv.field_size_limit(), min(sys.maxsize, 1 << 24)))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = [name for name in columns if name not in (reader.fieldnames or ())]
             if missing:

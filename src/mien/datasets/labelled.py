@@ -2,6 +2,7 @@
 
     DATA/
       metadata.csv            file_name, split, label, group, and the ten votes where there are any
+      data.txt                what the data is and on what terms, a line each; models carry it on
       train/….png
       public_test/….png
       private_test/….png
@@ -23,8 +24,10 @@ from PIL import Image
 
 from mien.emotions import Emotion
 from mien.errors import DataError
+from mien.sources import read_picture
 
 METADATA = "metadata.csv"
+DESCRIPTION = "data.txt"
 COLUMNS = ("file_name", "split", "label", "group")
 VOTES = (
     "neutral",
@@ -63,6 +66,7 @@ class LabelledFaces:
         labels: (n,) names of emotions.
         groups: (n,) file name of the first copy of each picture.
         votes: (n, 10) counts of raters in the order of `VOTES`, or None where the set has no votes.
+        description: what the data is and on what terms, a line each.
 
     """
 
@@ -72,6 +76,7 @@ class LabelledFaces:
     labels: NDArray[np.str_]
     groups: NDArray[np.str_]
     votes: NDArray[np.int64] | None
+    description: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -86,6 +91,7 @@ class LabelledFaces:
             labels=self.labels[kept],
             groups=self.groups[kept],
             votes=None if self.votes is None else self.votes[kept],
+            description=self.description,
         )
 
     def split(self, name: str) -> LabelledFaces:
@@ -115,16 +121,12 @@ class LabelledFaces:
         """Return all pictures as grey values 0-255, shape (n, size, size), resized where they differ.
 
         Raises:
-            DataError: a picture is missing or cannot be decoded.
+            SourceError: a picture is missing or cannot be decoded.
 
         """
         out = np.empty((len(self), size, size), dtype=np.uint8)
         for i, name in enumerate(self.file_names):
-            try:
-                with Image.open(self.root / name) as picture:
-                    grey = picture.convert("L")
-            except (OSError, ValueError) as error:
-                raise DataError(f"{self.root / name}: cannot be read as a picture ({error})") from error
+            grey = Image.fromarray(read_picture(self.root / name).pixels).convert("L")
             if grey.size != (size, size):
                 grey = grey.resize((size, size), Image.Resampling.BILINEAR)
             out[i] = np.asarray(grey)
@@ -140,7 +142,7 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
     """
     path = Path(root) / METADATA
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or ()
             missing = [name for name in COLUMNS if name not in columns]
@@ -149,6 +151,8 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
             rows = list(reader)
     except FileNotFoundError as error:
         raise DataError(f"{path}: there is no such file; a data set is made by `mien data unpack-fer`") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
     if not rows:
         raise DataError(f"{path}: it has no rows")
     known = {emotion.value for emotion in Emotion}
@@ -162,7 +166,16 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
         labels=np.array([row["label"] for row in rows]),
         groups=np.array([row["group"] for row in rows]),
         votes=_votes(path, rows) if all(name in columns for name in VOTES) else None,
+        description=_description(Path(root)),
     )
+
+
+def _description(root: Path) -> tuple[str, ...]:
+    try:
+        lines = (root / DESCRIPTION).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    return tuple(line for line in map(str.strip, lines) if line) or (f"{root.resolve().name}: terms not stated",)
 
 
 def _votes(path: Path, rows: Sequence[dict[str, str]]) -> NDArray[np.int64]:

@@ -36,6 +36,8 @@ def open_detector(name: str, *, min_face: float | None = None) -> Detector:
     """
     if name == "mtcnn":
         return Mtcnn() if min_face is None else Mtcnn(min_face=min_face)
-    if name == "none":
+    if name == "none" and min_face is None:
         return WholePicture()
+    if name == "none":
+        raise UsageError("without a detector there is no smallest face to look for: leave out --min-face (min_face=)")
     raise UsageError(f"there is no detector {name!r}: choose one of {', '.join(NAMES)}")

@@ -6,6 +6,7 @@ Networks", IEEE Signal Processing Letters, 2016. The weights are those of facene
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ class Mtcnn:
             UsageError: a parameter lies outside its range.
 
         """
-        if not min_face >= _CELL:
+        if not _CELL <= min_face < math.inf:
             raise UsageError(f"the smallest face is {_CELL} pixels, not {min_face:g}")
         if len(thresholds) != 3 or not all(0.0 <= threshold <= 1.0 for threshold in thresholds):
             raise UsageError("thresholds are three probabilities")

@@ -116,12 +116,12 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
                 )
                 for entry in values["outputs"]
             ),
-            size=int(values["size"]),
+            size=_whole(values["size"]),
             colour=str(values["colour"]),
             mean=float(values["mean"]),
             scale=float(values["scale"]),
             crop={key: float(values["crop"][key]) for key in _CROP},
-            data=tuple(map(str, values["data"])),
+            data=_lines(values["data"]),
             licence=str(values["licence"]),
             scores=tuple(dict(entry) for entry in values["scores"]),
             reproduce=str(values["reproduce"]),
@@ -133,6 +133,18 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
     if nonsense := _nonsense(metadata):
         raise ModelError(f"{file}: its metadata makes no sense ({nonsense})")
     return metadata
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _lines(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError(f"{value!r} is not a list of lines")
+    return tuple(map(str, value))
 
 
 def _missing(values: Any) -> list[str]:
@@ -161,6 +173,8 @@ def _nonsense(metadata: Metadata) -> str | None:
         return "a size or scale is not positive"
     if metadata.colour not in COLOURS:
         return f"the colour is {metadata.colour!r}, not {' or '.join(COLOURS)}"
+    if len({output.name for output in metadata.outputs}) < len(metadata.outputs):
+        return "two outputs have the same name"
     for output in metadata.outputs:
         if output.temperature <= 0:
             return f"the temperature of {output.name} is not positive"

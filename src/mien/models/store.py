@@ -34,21 +34,23 @@ def read_model(model: str | Path) -> ModelFile:
     """
     entries = _registry()
     if str(model) in entries:
-        content = (resources.files("mien.models") / entries[str(model)]).read_bytes()
+        content = (resources.files("mien.models") / entries[str(model)]["file"]).read_bytes()
         return ModelFile(name=str(model), content=content)
     path = Path(model)
     try:
         return ModelFile(name=path.stem, content=path.read_bytes())
     except FileNotFoundError as error:
+        names = ", ".join(name for name, entry in entries.items() if entry["kind"] == "classifier")
         raise ModelError(
-            f"{model}: there is no such model file, and no model of that name; the names are {', '.join(entries)}"
+            f"{model}: there is no such model file, and no model of that name; the names are {names}"
         ) from error
-    except OSError as error:
-        raise ModelError(f"{model}: the model cannot be read ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{model}: the model cannot be read ({error})") from error
 
 
 @cache
-def _registry() -> dict[str, str]:
-    """Return file names in the package by model name."""
+def _registry() -> dict[str, dict[str, str]]:
+    """Return the entries of registry.toml by model name."""
     text = (resources.files("mien.models") / "registry.toml").read_text("utf-8")
-    return {name: entry["file"] for name, entry in tomllib.loads(text).items()}
+    entries: dict[str, dict[str, str]] = tomllib.loads(text)
+    return entries

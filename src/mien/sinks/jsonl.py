@@ -13,8 +13,8 @@ from mien.results import Frame, Result
 class JsonLines:
     """Writes records to a file, which takes its final name on `close`, or to an open stream."""
 
-    def __init__(self, target: Path | TextIO) -> None:
-        """Open the target.
+    def __init__(self, target: Path | TextIO, *, overwrite: bool = False) -> None:
+        """Open the target; what an interrupted run has left beside it is replaced only with `overwrite`.
 
         Raises:
             OutputError: it cannot be opened.
@@ -26,6 +26,8 @@ class JsonLines:
             return
         self._name, self._final = str(target), target
         self._partial = target.with_name(target.name + ".partial")
+        if self._partial.exists() and not overwrite:
+            raise OutputError(f"{self._partial}: left by an interrupted run; move it away or pass --overwrite")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self._partial.open("w", encoding="utf-8")
@@ -40,10 +42,8 @@ class JsonLines:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise OutputError(
-                f"{self._name}: cannot be written ({error.strerror or error}); "
-                "the records so far are in the file that ends in .partial"
-            ) from error
+            kept = f"; the records so far are in {self._partial}" if self._final else ""
+            raise OutputError(f"{self._name}: cannot be written ({error.strerror or error}){kept}") from error
 
     def close(self) -> None:
         """Give the file its final name."""

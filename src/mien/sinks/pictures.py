@@ -15,8 +15,8 @@ _KEPT = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
 
 def picture_name(source: Path) -> Path:
-    """Return the name for the annotated copy of `source`: its own, or .png for formats not written here."""
-    return source if source.suffix.lower() in _KEPT else source.with_suffix(".png")
+    """Return the name for the annotated copy of `source`: its own, with .png added for formats not written here."""
+    return source if source.suffix.lower() in _KEPT else source.with_name(source.name + ".png")
 
 
 class AnnotatedPictures:
@@ -50,8 +50,9 @@ class AnnotatedPictures:
             image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
             partial.replace(target)
         except (OSError, ValueError) as error:
-            partial.unlink(missing_ok=True)
             raise OutputError(f"{target}: the annotated picture cannot be written ({error})") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Every picture has its final name already."""

@@ -7,22 +7,32 @@ EXIF orientation become upright RGB.
 from __future__ import annotations
 
 import io
+import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from mien.errors import SourceError
 from mien.results import Frame
 
 PictureSource = str | Path | bytes | bytearray | Image.Image | NDArray[Any] | Frame
 MAX_PIXELS = 80_000_000
-"""A picture with more pixels is refused unless the limit is raised: decoded, one takes 3-7 bytes a pixel."""
+"""A picture with more pixels is refused unless the limit is raised: decoding takes some ten bytes a pixel."""
+
+MAX_BYTES = 1 << 30
+"""What comes from a pipe is read to its end before it is decoded, up to so much."""
+
+# What cameras, phones, scanners and web pages make. Pillow knows more: some of them, such as PostScript,
+# it hands to other programs, which is nothing to do with a file of unknown origin.
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000", "HEIF")
 
 _BACKGROUND = (255, 255, 255)  # shows through where a picture is transparent, as on most pages
 _pillow_guard = threading.Lock()
@@ -42,7 +52,7 @@ def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: 
 
     """
     if isinstance(source, Frame):
-        return source
+        return source if name is None else replace(source, source=name)
     if isinstance(source, np.ndarray):
         name = name or "<array>"
         return Frame(_to_rgb(_from_array(source, name, max_pixels), name), name)
@@ -59,8 +69,9 @@ def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: 
         )
     name = name or str(source)
     try:
-        if Path(source).is_dir():
-            raise SourceError(f"{name}: it is a folder, not a picture")
+        if os.path.isdir(source):
+            readable = os.access(source, os.R_OK | os.X_OK)
+            raise SourceError(f"{name}: it is a folder, not a picture" if readable else f"{name}: cannot be read")
         with Path(source).open("rb") as stream:
             return _read_stream(stream, name, max_pixels)
     except FileNotFoundError as error:
@@ -71,12 +82,17 @@ def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: 
 
 
 def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Frame:
+    if not stream.seekable():
+        content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SourceError(f"{name}: more than {MAX_BYTES} bytes came; a picture is smaller")
+        stream = io.BytesIO(content)
     if not stream.read(1):
         raise SourceError(f"{name}: the file is empty")
     stream.seek(0)
     try:
         with _without_pillows_limit():
-            image = Image.open(stream)
+            image = Image.open(stream, formats=_known_formats())
     except UnidentifiedImageError as error:
         raise SourceError(f"{name}: not a picture, or of a format that cannot be read here") from error
     except Exception as error:  # decoders raise what they like on damaged headers
@@ -84,6 +100,12 @@ def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Frame:
     with image:
         _check_size(image, name, max_pixels)
         return Frame(_decode(image, name), name)
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(form for form in _FORMATS if form in Image.OPEN)
 
 
 @contextmanager
@@ -112,17 +134,17 @@ def _decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
         image.load()
     except Exception as error:  # as above: the decoders' exceptions have no common parent
         raise SourceError(f"{name}: the picture is cut short or damaged ({error})") from error
-    try:
-        upright = ImageOps.exif_transpose(image)
-    except Exception:  # a broken EXIF block says nothing about the pixels
-        upright = image
-    return _to_rgb(upright, name)
+    with suppress(Exception):  # a broken EXIF block says nothing about the pixels
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    return _to_rgb(image, name)
 
 
 def _to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    if image.mode == "F":
-        raise SourceError(f"{name}: its pixels are floats, whose range is not known; save it with 8 or 16 bits")
-    if image.mode == "I" or image.mode.startswith("I;16"):
+    # 32 bits a pixel have no agreed range; only from the portable formats are they 16 bits in disguise
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        raise SourceError(f"{name}: its pixels are numbers of 32 bits, of unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64).clip(0, 65535)
         image = Image.fromarray((values // 257).astype(np.uint8))
     if image.has_transparency_data:

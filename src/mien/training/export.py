@@ -6,9 +6,10 @@ import contextlib
 import io
 import json
 import logging
+import shlex
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +22,17 @@ import mien
 from mien.align import FER2013
 from mien.classifier import Classifier
 from mien.datasets.labelled import read_labelled_faces
-from mien.errors import DataError, ModelError, OutputError
+from mien.errors import DataError, ModelError, OutputError, UsageError
 from mien.evaluation.scores import score
 from mien.models.metadata import KEY, Metadata, Output
 from mien.models.session import Session
 from mien.training.network import EmbeddedNetwork
 from mien.training.recipe import Recipe, parse_recipe, shipped_recipe
+from mien.training.run import fingerprint
 from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
 
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and the exported file."""
-DATA = (
-    "FER2013, split Training without the copies of test pictures (Goodfellow et al., 2013): pictures from "
-    "the web without an open licence",
-    "FERPlus votes (Barsoum et al., 2016): MIT",
-)
-LICENCE = "MIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +45,42 @@ class ExportReport:
 
 
 def export_run(
-    run: str | Path, file: str | Path, *, data: str | Path | None = None, overwrite: bool = False
+    run: str | Path,
+    file: str | Path,
+    *,
+    data: str | Path | None = None,
+    licence: str = "not stated",
+    overwrite: bool = False,
 ) -> ExportReport:
     """Write the best checkpoint of `run` as `file`.
 
     Args:
         run: a folder made by `train`; the run need not have ended.
         file: the .onnx file; it appears under this name when it is whole and checked.
-        data: the labelled faces to score on; None takes the folder that the run was trained on.
+        data: the labelled faces to score on, where they have moved since training.
+        licence: on what terms the weights may be used.
         overwrite: replace a file that exists.
 
     Raises:
-        DataError: the run or the data cannot be read.
+        DataError: the run or the data cannot be read, or the data are not those of the run.
         ModelError: the file differs from torch by more than `TOLERANCE`.
-        OutputError: `file` exists already or cannot be written.
-
+        OutputError: `file` cannot be written.
+        UsageError: `file` exists.
     """
     run, file = Path(run), Path(file)
     if file.exists() and not overwrite:
-        raise OutputError(f"{file}: it exists already; name another file or pass --overwrite")
+        raise UsageError(f"{file}: it exists already; name another file or pass --overwrite")
     recipe, facts, checkpoint = _read_run(run)
-    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
-    weights = {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
-    network.load_state_dict(weights, strict=True)
-    network.eval()
+    folder = Path(data or facts["data"])
+    if fingerprint(folder) != facts["data_sha256"]:
+        raise DataError(f"{folder}: it is not the data that {run} was trained on")
+    faces = read_labelled_faces(folder)
+
+    network = _network(recipe, checkpoint)
     model = _to_onnx(network, recipe.size)
     difference = _difference(model, network, recipe.size)
     if not difference <= TOLERANCE:
         raise ModelError(f"{file}: the exported network differs from torch by {difference:.2g}")
-
-    epoch = int(checkpoint["epoch"])
     metadata = Metadata(
         name="embedded",
         outputs=(Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0)),
@@ -90,32 +88,37 @@ def export_run(
         colour="grey",
         mean=PIXEL_MEAN,
         scale=PIXEL_SCALE,
-        crop={field.name: getattr(FER2013, field.name) for field in fields(FER2013)},
-        data=DATA,
-        licence=LICENCE,
-        scores=({"labels": "none yet"},),
-        reproduce=_command(recipe),
+        crop=asdict(FER2013),
+        data=faces.description,
+        licence=licence,
+        scores=(),
+        reproduce=_command(recipe, licence),
         mien=mien.__version__,
-        extra={"epoch": epoch, "run": facts, "recipe": recipe.to_toml()},
+        extra={"epoch": int(checkpoint["epoch"]), "run": _portable(facts), "recipe": recipe.to_toml()},
     )
-    partial = file.with_name(file.name + ".partial")
+    classifier = Classifier(Session(model.SerializeToString(), name=str(file)), metadata, identity=str(file))
+    scores = [entry for split in ("public_test", "private_test") for entry in score(classifier, faces, split=split)]
+    _save(model, replace(metadata, scores=tuple(scores)), file)
+    return ExportReport(epoch=int(checkpoint["epoch"]), difference=difference, scores=tuple(scores))
+
+
+def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's facts without the paths of the machine that it ran on."""
+    return {key: value for key, value in facts.items() if key != "data"}
+
+
+def _network(recipe: Recipe, checkpoint: Mapping[str, Any]) -> EmbeddedNetwork:
+    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
+    weights = {
+        name.removeprefix("network."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("network.")
+    }
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        _save(model, metadata, partial)
-        faces = read_labelled_faces(data or facts["data"])
-        classifier = Classifier(partial)
-        scores = [
-            *score(classifier, faces, split="public_test"),
-            *score(classifier, faces, split="private_test"),
-        ]
-        metadata = replace(metadata, scores=tuple(scores))
-        _save(model, metadata, partial)
-        partial.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return ExportReport(epoch=epoch, difference=difference, scores=metadata.scores)
+        network.load_state_dict(weights, strict=True)
+    except RuntimeError as error:
+        raise DataError(f"the checkpoint is of another network than its recipe.toml says ({error})") from error
+    return network.eval()
 
 
 def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
@@ -131,17 +134,18 @@ def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
     return recipe, facts, checkpoint
 
 
-def _command(recipe: Recipe) -> str:
+def _command(recipe: Recipe, licence: str) -> str:
     """Return the commands that make the model again."""
     shipped = shipped_recipe("embedded")
     changed = [
-        f" --set {field.name}={getattr(recipe, field.name)}"
+        f" --set {shlex.quote(f'{field.name}={recipe.value_as_toml(field.name)}')}"
         for field in fields(Recipe)
         if getattr(recipe, field.name) != getattr(shipped, field.name)
     ]
     return (
         "mien data unpack-fer fer2013.csv DATA --ferplus fer2013new.csv && "
-        f"mien train embedded --data DATA --run RUN{''.join(changed)} && mien export RUN embedded.onnx"
+        f"mien train embedded --data DATA --run RUN{''.join(changed)} && "
+        f"mien export RUN embedded.onnx --licence {shlex.quote(licence)}"
     )
 
 
@@ -186,7 +190,14 @@ def _difference(model: onnx.ModelProto, network: EmbeddedNetwork, size: int) -> 
     return max(float(np.abs(got - want.numpy()).max()) for got, want in zip(answers, expected, strict=True))
 
 
-def _save(model: onnx.ModelProto, metadata: Metadata, path: Path) -> None:
-    del model.metadata_props[:]
+def _save(model: onnx.ModelProto, metadata: Metadata, file: Path) -> None:
     onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
-    onnx.save(model, path)
+    partial = file.with_name(file.name + ".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, partial)
+        partial.replace(file)
+    except OSError as error:
+        raise OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
+    finally:
+        partial.unlink(missing_ok=True)

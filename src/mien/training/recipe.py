@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, get_args, get_origin, get_type_hints
 
 from mien.errors import UsageError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_RANGES: dict[str, tuple[float, float]] = {
+    "max_not_a_face_votes": (0, 10),
+    "min_votes": (0, 10),
+    "learning_rate": (0, 100),
+    "momentum": (0, 1),
+    "weight_decay": (0, 10),
+    "warmup_epochs": (0, 1000),
+    "average_decay": (0, 1),
+    "label_smoothing": (0, 1),
+    "seed": (0, 2**31),
+    "rotation": (0, 180),
+    "translation": (0, 1),
+    "scale": (0, 0.95),
+    "brightness": (0, 1),
+    "contrast": (0, 1),
+    "erase": (0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +63,19 @@ class Recipe:
             raise UsageError("recipe: `widths` and `blocks` need one entry for each stage")
         if min(self.epochs, self.batch_size, self.size, self.stem, *self.widths, *self.blocks) < 1:
             raise UsageError("recipe: sizes, widths, blocks, epochs and batch_size are at least 1")
+        for name, (least, most) in _RANGES.items():
+            if not least <= getattr(self, name) <= most:
+                raise UsageError(f"recipe: {name} lies between {least:g} and {most:g}, not {getattr(self, name)}")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"recipe: precision is one of {', '.join(PRECISIONS)}, not {self.precision}")
 
     def to_toml(self) -> str:
         """Return the settings as TOML, one line each."""
-        lines = []
-        for name, value in asdict(self).items():
-            text = f'"{value}"' if isinstance(value, str) else str(value)
-            lines.append(f"{name} = {list(value) if isinstance(value, tuple) else text}")
-        return "\n".join(lines) + "\n"
+        return "".join(f"{field.name} = {self.value_as_toml(field.name)}\n" for field in fields(self))
+
+    def value_as_toml(self, name: str) -> str:
+        """Return one setting's value as TOML, which JSON's lists, strings and numbers are too."""
+        return json.dumps(getattr(self, name))
 
 
 def recipe_names() -> list[str]:

@@ -30,12 +30,13 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import mien
 from mien.datasets.labelled import METADATA, read_labelled_faces
-from mien.errors import DataError, OutputError
+from mien.errors import DataError, OutputError, UsageError
 from mien.training.module import EmbeddedModule
 from mien.training.network import multiply_adds
 from mien.training.recipe import Recipe, parse_recipe
 from mien.training.targets import Targets, targets, training_rows
 
+_LEFT_BY_A_START = ("recipe.toml", "run.json", "metrics.csv", "checkpoints")
 METRICS = ("epoch", "train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score", "seconds")
 
 
@@ -98,18 +99,24 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
         The path of the best checkpoint.
 
     Raises:
-        DataError: the data is not as needed.
-        OutputError: `run` exists and `resume` is off, or it cannot be resumed.
+        DataError: the data is not as needed, or not what a resumed run was trained on.
+        OutputError: `run` cannot be written.
+        UsageError: `run` exists and `resume` is off, or it cannot be resumed.
 
     """
     run = Path(run)
     checkpoints = run / "checkpoints"
-    if run.exists() and not resume:
-        raise OutputError(f"{run}: it exists already; go on with it by --resume, or name another folder")
+    started = (checkpoints / "last.ckpt").is_file()
+    if started and not resume:
+        raise UsageError(f"{run}: it exists already; go on with it by --resume, or name another folder")
+    if run.exists() and not started and any(entry.name not in _LEFT_BY_A_START for entry in run.iterdir()):
+        raise UsageError(f"{run}: it is there and is not a run; name another folder")
     if resume:
-        if not (checkpoints / "last.ckpt").is_file():
-            raise OutputError(f"{run}: it has no checkpoints/last.ckpt to resume from; train without --resume")
+        if not started:
+            raise UsageError(f"{run}: it has no checkpoints/last.ckpt to resume from; train without --resume")
         recipe = parse_recipe((run / "recipe.toml").read_text("utf-8"))
+        if fingerprint(Path(data)) != json.loads((run / "run.json").read_text("utf-8"))["data_sha256"]:
+            raise DataError(f"{data}: it is not the data that {run} was trained on so far")
 
     faces = read_labelled_faces(data)
     rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
@@ -121,10 +128,6 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     torch.manual_seed(recipe.seed)
     loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe.seed))
     module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
-    (run / "run.json").write_text(json.dumps(_facts(module, recipe, Path(data), training), indent=2), "utf-8")
-
     best = ModelCheckpoint(
         dirpath=checkpoints, filename="best", monitor="score", mode="max", enable_version_counter=False
     )
@@ -141,6 +144,15 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
         num_sanity_val_steps=0,
         default_root_dir=run,
     )
+    if not resume:
+        facts = _facts(module, recipe, Path(data), training)
+        try:
+            run.mkdir(parents=True, exist_ok=True)
+            (run / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
+            (run / "run.json").write_text(json.dumps(facts, indent=2), "utf-8")
+            (run / "metrics.csv").unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{run}: cannot be written ({error.strerror or error})") from error
     with warnings.catch_warnings():
         # the whole set lies in memory: worker processes would only copy it
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -156,6 +168,18 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     return checkpoints / "best.ckpt"
 
 
+def fingerprint(data: Path) -> str:
+    """Return the sha256 of the metadata.csv in the folder `data`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256((data / METADATA).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{data / METADATA}: cannot be read ({error.strerror or error})") from error
+
+
 def _loader(rows: Targets, batch_size: int, sampler: EpochSampler | None) -> DataLoader[tuple[torch.Tensor, ...]]:
     dataset = TensorDataset(rows.pictures, rows.votes, rows.labels)
     return DataLoader(dataset, batch_size=batch_size, sampler=sampler, drop_last=False)
@@ -165,7 +189,7 @@ def _facts(module: EmbeddedModule, recipe: Recipe, data: Path, training: Targets
     return {
         "recipe": "embedded",
         "data": str(data.resolve()),
-        "data_sha256": hashlib.sha256((data / METADATA).read_bytes()).hexdigest(),
+        "data_sha256": fingerprint(data),
         "training_rows": len(training),
         "parameters": sum(p.numel() for p in module.network.parameters()),
         "multiply_adds": multiply_adds(module.network, recipe.size),

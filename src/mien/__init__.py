@@ -7,19 +7,23 @@
 To analyse many pictures, load an `Analyzer` once and use it for all of them.
 """
 
-from mien.analyzer import Analyzer, analyze
-from mien.drawing import annotate
-from mien.emotions import SETS, Emotion
-from mien.errors import (
-    DataError,
-    MienError,
-    MissingExtraError,
-    ModelError,
-    OutputError,
-    SourceError,
-    UsageError,
-)
-from mien.results import Detection, Face, Frame, Result
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mien.analyzer import Analyzer, analyze
+    from mien.drawing import annotate
+    from mien.emotions import SETS, Emotion
+    from mien.errors import (
+        DataError,
+        MienError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        SourceError,
+        UsageError,
+    )
+    from mien.results import Detection, Face, Frame, Result
 
 __all__ = [
     "SETS",
@@ -41,3 +45,25 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Names are imported at their first use, so that `import mien` costs next to nothing, not even numpy.
+_ROOMS = {
+    "analyzer": ("Analyzer", "analyze"),
+    "drawing": ("annotate",),
+    "emotions": ("SETS", "Emotion"),
+    "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "results": ("Detection", "Face", "Frame", "Result"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    value = getattr(import_module(f"mien.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mien.cli.inputs import Picture
@@ -47,7 +47,13 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
         ]
     except OutputError as error:
         raise UsageError(str(error)) from error
-    yield sinks
+    try:
+        yield sinks
+    except BaseException:  # an interrupt too: what there is stays, under its provisional name
+        for sink in sinks:
+            with suppress(OutputError):
+                sink.close(complete=False)
+        raise
     for sink in sinks:
         sink.close()
 

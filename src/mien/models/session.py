@@ -34,6 +34,8 @@ class Session:
             ) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # Networks run in turn here: threads that spin after one would take the cores from the next.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

@@ -21,6 +21,6 @@ class Sink(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Finish the output and give it its final name."""
+    def close(self, *, complete: bool = True) -> None:
+        """Finish the output and, where it is complete, give it its final name."""
         ...

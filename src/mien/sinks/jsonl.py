@@ -45,12 +45,13 @@ class JsonLines:
             kept = f"; the records so far are in {self._partial}" if self._final else ""
             raise OutputError(f"{self._name}: cannot be written ({error.strerror or error}){kept}") from error
 
-    def close(self) -> None:
-        """Give the file its final name."""
+    def close(self, *, complete: bool = True) -> None:
+        """Close the file and, where it is complete, give it its final name."""
         if self._final is None:
             return
         try:
             self._stream.close()
-            self._partial.replace(self._final)
+            if complete:
+                self._partial.replace(self._final)
         except OSError as error:
             raise OutputError(f"{self._name}: cannot be written ({error.strerror or error})") from error

@@ -54,5 +54,5 @@ class AnnotatedPictures:
         finally:
             partial.unlink(missing_ok=True)
 
-    def close(self) -> None:
+    def close(self, *, complete: bool = True) -> None:
         """Every picture has its final name already."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -78,3 +79,41 @@ def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
     intersection = max(0.0, shared_sides[0]) * max(0.0, shared_sides[1])
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
     return intersection / (sum(areas) - intersection)
+
+
+COMPLETE = {
+    "name": "test",
+    "outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": 1.0}],
+    "size": 48,
+    "colour": "grey",
+    "mean": 128.0,
+    "scale": 64.0,
+    "crop": {"scale": 1.1, "across": 0.0, "down": 0.0},
+    "data": ["somebody's pictures"],
+    "licence": "MIT",
+    "scores": [{"accuracy": 50.0}],
+    "reproduce": "mien train",
+    "mien": "0.1.0",
+}
+"""The metadata of a classifier, with nothing missing."""
+
+
+def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None:
+    """Write a classifier of one linear layer; with `first`, only the first label has weights, of that size."""
+    table = np.ones((48 * 48, 2), np.float32)
+    if first != 1.0:
+        table *= (first, 0.0)
+    weights = onnx.numpy_helper.from_array(table, "weights")
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Flatten", ["faces"], ["flat"]),
+            onnx.helper.make_node("MatMul", ["flat", "weights"], ["votes"]),
+        ],
+        "test",
+        [onnx.helper.make_tensor_value_info("faces", onnx.TensorProto.FLOAT, ["n", 1, 48, 48])],
+        [onnx.helper.make_tensor_value_info("votes", onnx.TensorProto.FLOAT, ["n", 2])],
+        [weights],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
+    onnx.helper.set_model_props(model, properties)
+    onnx.save(model, path)

@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-import onnx
 import pytest
 
 import mien
@@ -12,20 +10,7 @@ from mien.errors import ModelError
 from mien.models.metadata import KEY, parse_metadata
 from mien.models.store import read_model
 
-COMPLETE = {
-    "name": "test",
-    "outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": 1.0}],
-    "size": 48,
-    "colour": "grey",
-    "mean": 128.0,
-    "scale": 64.0,
-    "crop": {"scale": 1.1, "across": 0.0, "down": 0.0},
-    "data": ["somebody's pictures"],
-    "licence": "MIT",
-    "scores": [{"accuracy": 50.0}],
-    "reproduce": "mien train",
-    "mien": "0.1.0",
-}
+from conftest import COMPLETE, write_model
 
 
 def parse(values) -> None:
@@ -74,27 +59,6 @@ def test_nonsense_is_refused(change):
 def test_metadata_that_is_no_json():
     with pytest.raises(ModelError, match="not JSON"):
         parse_metadata({KEY: "{"}, file="m.onnx")
-
-
-def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None:
-    """Write a classifier of one linear layer; with `first`, only the first label has weights, of that size."""
-    table = np.ones((48 * 48, 2), np.float32)
-    if first != 1.0:
-        table *= (first, 0.0)
-    weights = onnx.numpy_helper.from_array(table, "weights")
-    graph = onnx.helper.make_graph(
-        [
-            onnx.helper.make_node("Flatten", ["faces"], ["flat"]),
-            onnx.helper.make_node("MatMul", ["flat", "weights"], ["votes"]),
-        ],
-        "test",
-        [onnx.helper.make_tensor_value_info("faces", onnx.TensorProto.FLOAT, ["n", 1, 48, 48])],
-        [onnx.helper.make_tensor_value_info("votes", onnx.TensorProto.FLOAT, ["n", 2])],
-        [weights],
-    )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
-    onnx.helper.set_model_props(model, properties)
-    onnx.save(model, path)
 
 
 def test_a_model_of_ones_own_is_used_like_the_shipped_one(tmp_path, astronaut):

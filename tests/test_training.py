@@ -4,13 +4,15 @@ import csv
 import json
 import shlex
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien.datasets.labelled import VOTES, read_labelled_faces
+from mien.datasets.labelled import VOTES, LabelledFaces, read_labelled_faces
 from mien.errors import UsageError
+from mien.evaluation.truth import ferplus_majority
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install 'mien[train]'")
 pytest.importorskip("lightning", reason="training is an extra: pip install 'mien[train]'")
@@ -174,6 +176,38 @@ def test_the_two_labellings_are_scored_apart(finished, data, tmp_path):
     assert by_name["ferplus", "all"] == 50.0
     assert by_name["ferplus", "deduplicated"] == pytest.approx(100 * 12 / 23, abs=0.01)
     assert by_name["fer2013", "all"] == 0.0
+
+
+def test_an_export_that_differs_from_torch_is_refused(run, finished, tmp_path, monkeypatch):
+    from mien.training import export
+
+    original = export._to_onnx
+    other = EmbeddedNetwork(stem=8, widths=[8, 16], blocks=[1, 1]).eval()
+    monkeypatch.setattr(export, "_to_onnx", lambda network, size: original(other, size))
+    done = run("export", finished, tmp_path / "m.onnx")
+    assert done.status != 0
+    assert "differs from torch" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ferplus_majority_as_published():
+    # neutral happiness surprise sadness anger disgust fear contempt unknown NF
+    votes = [
+        [4, 0, 0, 4, 0, 0, 0, 0, 1, 1],  # a tie goes to the first
+        [0, 0, 0, 0, 3, 0, 0, 3, 0, 4],  # not a face
+        [0, 0, 2, 0, 0, 0, 0, 0, 5, 3],  # unknown
+        [0, 0, 0, 0, 0, 0, 0, 5, 5, 0],  # a tie of contempt with unknown
+    ]
+    names = np.array(["", "", "", ""])
+    faces = LabelledFaces(Path(), ("", "", "", ""), names, names, names, np.array(votes), ())
+    assert ferplus_majority(faces).tolist() == ["neutral", "", "", "contemptuous"]
+
+
+def test_ferplus_rows_that_count(shared):
+    votes = np.load(shared / "data" / "fer2013" / "labels.npz")["private_test_votes"].astype(int)
+    names = np.full(len(votes), "")
+    faces = LabelledFaces(Path(), tuple(names), names, names, names, votes, ())
+    assert (ferplus_majority(faces) != "").sum() == 3546
 
 
 def test_other_data_than_the_runs_own_is_refused(run, finished, data, tmp_path):

@@ -23,6 +23,8 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from mien.training.export import strip_traces
+
 NAMES = ("pnet", "rnet", "onet")
 INPUT_SIDES = {"pnet": (12, 37, 64, 101), "rnet": (24,), "onet": (48,)}
 TOLERANCE = 1e-4
@@ -155,13 +157,7 @@ def convert(wheel: str | Path, name: str, out: Path) -> float:
     )
     assert program is not None
     model = program.model_proto
-    for node in model.graph.node:  # the exporter notes source paths of this machine
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
-        del value.metadata_props[:]
+    strip_traces(model)
     model.doc_string = "MTCNN, weights of facenet-pytorch 2.6.0 (MIT, Copyright (c) 2019 Timothy Esler)"
     onnx.checker.check_model(model, full_check=True)
     difference = difference_from_torch(model.SerializeToString(), network, INPUT_SIDES[name])

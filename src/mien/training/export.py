@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import logging
 import shlex
 import warnings
@@ -26,9 +25,9 @@ from mien.errors import DataError, ModelError, OutputError, UsageError
 from mien.evaluation.scores import score
 from mien.models.metadata import KEY, Metadata, Output
 from mien.models.session import Session
+from mien.training.folder import RunFolder, fingerprint
 from mien.training.network import EmbeddedNetwork
-from mien.training.recipe import Recipe, parse_recipe, shipped_recipe
-from mien.training.run import fingerprint
+from mien.training.recipe import Recipe, shipped_recipe
 from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
 
 TOLERANCE = 1e-4
@@ -67,13 +66,14 @@ def export_run(
         OutputError: `file` cannot be written.
         UsageError: `file` exists.
     """
-    run, file = Path(run), Path(file)
+    source, file = RunFolder(run), Path(file)
     if file.exists() and not overwrite:
         raise UsageError(f"{file}: it exists already; name another file or pass --overwrite")
-    recipe, facts, checkpoint = _read_run(run)
+    recipe, facts = source.read()
+    checkpoint = _read_checkpoint(source.best)
     folder = Path(data or facts["data"])
     if fingerprint(folder) != facts["data_sha256"]:
-        raise DataError(f"{folder}: it is not the data that {run} was trained on")
+        raise DataError(f"{folder}: it is not the data that {source.path} was trained on")
     faces = read_labelled_faces(folder)
 
     network = _network(recipe, checkpoint)
@@ -121,17 +121,14 @@ def _network(recipe: Recipe, checkpoint: Mapping[str, Any]) -> EmbeddedNetwork:
     return network.eval()
 
 
-def _read_run(run: Path) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
-    path = run / "checkpoints" / "best.ckpt"
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        recipe = parse_recipe((run / "recipe.toml").read_text("utf-8"))
-        facts = json.loads((run / "run.json").read_text("utf-8"))
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise DataError(f"{run}: not a run, or one without a whole epoch yet: {error.filename} is missing") from error
+        raise DataError(f"{path}: the run has no whole epoch yet") from error
     except Exception as error:  # torch.load raises what its unpicklers raise
         raise DataError(f"{path}: the checkpoint cannot be read ({error}); try again between epochs") from error
-    return recipe, facts, checkpoint
+    return checkpoint
 
 
 def _command(recipe: Recipe, licence: str) -> str:
@@ -176,7 +173,7 @@ def strip_traces(model: onnx.ModelProto) -> None:
     graph = model.graph
     for entry in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         del entry.metadata_props[:]
-        entry.doc_string = ""
+        entry.ClearField("doc_string")
 
 
 def _difference(model: onnx.ModelProto, network: EmbeddedNetwork, size: int) -> float:

@@ -1,17 +1,8 @@
-"""One training run, from a data set and a recipe to a folder with checkpoints.
-
-RUN/
-recipe.toml        every setting
-run.json           versions, data and its fingerprint, rows used, size of the network
-metrics.csv        one line an epoch, on PublicTest with the averaged weights
-checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
-"""
+"""One training run, from a data set and a recipe to a folder with checkpoints."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import math
 import platform
 import sys
@@ -29,14 +20,14 @@ from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import mien
-from mien.datasets.labelled import METADATA, read_labelled_faces
-from mien.errors import DataError, OutputError, UsageError
+from mien.datasets.labelled import read_labelled_faces
+from mien.errors import DataError
+from mien.training.folder import RunFolder, fingerprint
 from mien.training.module import EmbeddedModule
 from mien.training.network import multiply_adds
-from mien.training.recipe import Recipe, parse_recipe
+from mien.training.recipe import Recipe
 from mien.training.targets import Targets, targets, training_rows
 
-_LEFT_BY_A_START = ("recipe.toml", "run.json", "metrics.csv", "checkpoints")
 METRICS = ("epoch", "train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score", "seconds")
 
 
@@ -104,19 +95,12 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
         UsageError: `run` exists and `resume` is off, or it cannot be resumed.
 
     """
-    run = Path(run)
-    checkpoints = run / "checkpoints"
-    started = (checkpoints / "last.ckpt").is_file()
-    if started and not resume:
-        raise UsageError(f"{run}: it exists already; go on with it by --resume, or name another folder")
-    if run.exists() and not started and any(entry.name not in _LEFT_BY_A_START for entry in run.iterdir()):
-        raise UsageError(f"{run}: it is there and is not a run; name another folder")
+    folder, data = RunFolder(run), Path(data)
     if resume:
-        if not started:
-            raise UsageError(f"{run}: it has no checkpoints/last.ckpt to resume from; train without --resume")
-        recipe = parse_recipe((run / "recipe.toml").read_text("utf-8"))
-        if fingerprint(Path(data)) != json.loads((run / "run.json").read_text("utf-8"))["data_sha256"]:
-            raise DataError(f"{data}: it is not the data that {run} was trained on so far")
+        folder.check_resumable(data)
+        recipe, _ = folder.read()
+    else:
+        folder.check_unused()
 
     faces = read_labelled_faces(data)
     rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
@@ -128,31 +112,9 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     torch.manual_seed(recipe.seed)
     loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe.seed))
     module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
-    best = ModelCheckpoint(
-        dirpath=checkpoints, filename="best", monitor="score", mode="max", enable_version_counter=False
-    )
-    last = ModelCheckpoint(
-        dirpath=checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    trainer = Trainer(
-        max_epochs=recipe.epochs,
-        precision=recipe.precision,  # type: ignore[arg-type]  # checked by Lightning
-        callbacks=[EMAWeightAveraging(decay=recipe.average_decay), EpochLog(run / "metrics.csv"), best, last],
-        logger=False,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        default_root_dir=run,
-    )
+    trainer = _trainer(recipe, folder)
     if not resume:
-        facts = _facts(module, recipe, Path(data), training)
-        try:
-            run.mkdir(parents=True, exist_ok=True)
-            (run / "recipe.toml").write_text(recipe.to_toml(), "utf-8")
-            (run / "run.json").write_text(json.dumps(facts, indent=2), "utf-8")
-            (run / "metrics.csv").unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(f"{run}: cannot be written ({error.strerror or error})") from error
+        folder.start(recipe, _facts(module, recipe, data, training))
     with warnings.catch_warnings():
         # the whole set lies in memory: worker processes would only copy it
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
@@ -162,22 +124,29 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
             module,
             loader,
             _loader(validation, 256, None),
-            ckpt_path=checkpoints / "last.ckpt" if resume else None,
+            ckpt_path=folder.last if resume else None,
             weights_only=False if resume else None,
         )
-    return checkpoints / "best.ckpt"
+    return folder.best
 
 
-def fingerprint(data: Path) -> str:
-    """Return the sha256 of the metadata.csv in the folder `data`.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256((data / METADATA).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{data / METADATA}: cannot be read ({error.strerror or error})") from error
+def _trainer(recipe: Recipe, folder: RunFolder) -> Trainer:
+    best = ModelCheckpoint(
+        dirpath=folder.checkpoints, filename="best", monitor="score", mode="max", enable_version_counter=False
+    )
+    last = ModelCheckpoint(
+        dirpath=folder.checkpoints, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    return Trainer(
+        max_epochs=recipe.epochs,
+        precision=recipe.precision,  # type: ignore[arg-type]  # a plain string to Recipe, which has checked it
+        callbacks=[EMAWeightAveraging(decay=recipe.average_decay), EpochLog(folder.metrics), best, last],
+        logger=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder.path,
+    )
 
 
 def _loader(rows: Targets, batch_size: int, sampler: EpochSampler | None) -> DataLoader[tuple[torch.Tensor, ...]]:

@@ -1,0 +1,94 @@
+"""The folder of a training run: what lies where in it, and what it may be used for.
+
+RUN/
+recipe.toml        every setting
+run.json           versions, data and its fingerprint, rows used, size of the network
+metrics.csv        one line an epoch, on PublicTest with the averaged weights
+checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mien.datasets.labelled import METADATA
+from mien.errors import DataError, OutputError, UsageError
+from mien.training.recipe import Recipe, parse_recipe
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.toml"
+        self.facts = self.path / "run.json"
+        self.metrics = self.path / "metrics.csv"
+        self.checkpoints = self.path / "checkpoints"
+        self.best = self.checkpoints / "best.ckpt"
+        self.last = self.checkpoints / "last.ckpt"
+
+    def check_unused(self) -> None:
+        """Check that a run may start here: nothing is there, or only what a start that failed has left.
+
+        Raises:
+            UsageError: a run or something else is there.
+        """
+        if self.last.is_file():
+            raise UsageError(f"{self.path}: it exists already; go on with it by --resume, or name another folder")
+        own = {path.name for path in (self.recipe, self.facts, self.metrics, self.checkpoints)}
+        if self.path.exists() and (not self.path.is_dir() or {entry.name for entry in self.path.iterdir()} - own):
+            raise UsageError(f"{self.path}: it is there and is not a run; name another folder")
+
+    def check_resumable(self, data: Path) -> None:
+        """Check that the run has a whole epoch behind it, and was trained on the labelled faces in `data`.
+
+        Raises:
+            DataError: the data have changed, or the run's files cannot be read.
+            UsageError: there is nothing to resume.
+        """
+        if not self.last.is_file():
+            raise UsageError(f"{self.path}: it has no checkpoints/last.ckpt to resume from; train without --resume")
+        if fingerprint(data) != self.read()[1]["data_sha256"]:
+            raise DataError(f"{data}: it is not the data that {self.path} was trained on")
+
+    def start(self, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+        """Write what is known before the first epoch.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.recipe.write_text(recipe.to_toml(), "utf-8")
+            self.facts.write_text(json.dumps(facts, indent=2), "utf-8")
+            self.metrics.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def read(self) -> tuple[Recipe, dict[str, Any]]:
+        """Return the recipe and the facts that `start` wrote.
+
+        Raises:
+            DataError: they are not there, or damaged.
+        """
+        try:
+            return parse_recipe(self.recipe.read_text("utf-8")), json.loads(self.facts.read_text("utf-8"))
+        except (OSError, ValueError, UsageError) as error:  # both parsers' errors are ValueErrors
+            raise DataError(f"{self.path}: not a run, or a damaged one ({error})") from error
+
+
+def fingerprint(data: Path) -> str:
+    """Return the sha256 of the metadata.csv in the folder `data`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256((data / METADATA).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{data / METADATA}: cannot be read ({error.strerror or error})") from error

@@ -117,3 +117,14 @@ def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)
     onnx.helper.set_model_props(model, properties)
     onnx.save(model, path)
+
+
+def real_faces(shared: Path, split: str) -> np.ndarray:
+    """Return FER2013's pictures of `split`, uint8 (n, 48, 48), from the mosaics of 40 a row."""
+    folder = shared / "data" / "fer2013"
+    sheets = []
+    for path in sorted(folder.glob(f"{split}-*.webp")):
+        with Image.open(path) as image:
+            sheet = np.asarray(image.convert("L"))
+        sheets.append(sheet.reshape(-1, 48, 40, 48).swapaxes(1, 2).reshape(-1, 48, 48))
+    return np.concatenate(sheets)[: len(np.load(folder / "labels.npz")[f"{split}_labels"])]

@@ -10,7 +10,7 @@ from mien.classifier import open_classifier
 from mien.models.metadata import KEY
 from mien.results import Detection
 
-from conftest import COMPLETE, write_model
+from conftest import COMPLETE, real_faces, write_model
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,27 @@ def test_flip_averages_with_the_mirrored_crops(crops):
     for one, other, mean in zip(plain, mirrored, both, strict=True):
         assert np.abs(one - other).max() > 1e-3
         assert mean == pytest.approx((one + other) / 2, abs=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_embedded_model_reaches_the_scores_that_it_claims(shared, flip):
+    classifier = open_classifier()
+    truth = np.load(shared / "data" / "fer2013" / "labels.npz")
+    votes, labels = classifier(real_faces(shared, "private_test"), flip=flip)
+
+    # the published numbers stand for angry disgusted fearful happy sad surprised neutral
+    published = np.array([0, 1, 2, 3, 6, 4, 5])[labels.argmax(axis=1)]
+    accuracy = {"fer2013": 100 * (published == truth["private_test_labels"]).mean()}
+    # and the votes are for neutral happy surprised sad angry disgusted fearful contemptuous unknown NF
+    majority = truth["private_test_votes"].argmax(axis=1)
+    named = np.array([4, 7, 5, 6, 1, 0, 3, 2])[votes.argmax(axis=1)]
+    accuracy["ferplus"] = 100 * (named == majority)[majority < 8].mean()
+
+    for claim in classifier.metadata.scores:
+        if (claim["split"], claim["subset"], claim["flip"]) == ("private_test", "all", flip):
+            assert claim["accuracy"] == pytest.approx(accuracy.pop(claim["labels"]), abs=0.05)
+    assert not accuracy
 
 
 def test_temperature_divides_the_logits(tmp_path, crops):

@@ -251,6 +251,13 @@ def test_unwritable_output_is_said_before_anything_is_done(run, astronaut, tmp_p
     assert str(tmp_path / "file") in done.err
 
 
+def test_an_output_that_fails_to_open_leaves_nothing_of_the_others(run, astronaut, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run("analyze", astronaut, "--out", tmp_path / "good.jsonl", "--out", tmp_path / "file" / "bad.jsonl")
+    assert done.status == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_full_disk_is_one_clear_line(astronaut):
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full, which is always a full disk")

@@ -12,6 +12,8 @@ from mien.datasets.fer2013 import LABELS, unpack_fer2013
 from mien.datasets.labelled import VOTES, read_labelled_faces
 from mien.errors import DataError, UsageError
 
+from conftest import real_faces
+
 USAGES = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
 
 
@@ -189,19 +191,11 @@ def test_from_the_command_line(run, tmp_path):
 @pytest.mark.slow
 def test_every_copy_of_a_real_test_picture_is_found(shared):
     """No test picture may be in training: recall is what matters; look-alikes taken out too are few."""
-    folder = shared / "data" / "fer2013"
-    truth = np.load(folder / "labels.npz")
-    pictures, splits = [], []
-    for split in ("train", "public_test", "private_test"):
-        sheets = []
-        for path in sorted(folder.glob(f"{split}-*.webp")):
-            sheet = np.asarray(Image.open(path).convert("L"))
-            sheets.append(sheet.reshape(-1, 48, 40, 48).swapaxes(1, 2).reshape(-1, 48, 48))
-        count = len(truth[f"{split}_labels"])
-        pictures.append(np.concatenate(sheets)[:count])
-        splits += [split] * count
+    truth = np.load(shared / "data" / "fer2013" / "labels.npz")
+    splits = ("train", "public_test", "private_test")
+    pictures = [real_faces(shared, split) for split in splits]
     groups = duplicate_groups(np.concatenate(pictures))
-    is_train = np.array(splits) == "train"
+    is_train = np.repeat(splits, [len(faces) for faces in pictures]) == "train"
     found = np.isin(groups[is_train], groups[~is_train])
     wanted = truth["train_in_test"]
     assert (found & wanted).sum() / wanted.sum() >= 0.999

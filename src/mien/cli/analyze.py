@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -89,7 +90,7 @@ def analyze(
                 if on_terminal and "-" not in wanted:
                     shown.append(result)
     except KeyboardInterrupt:
-        kept = [f"{path}.partial" for path in wanted if path.endswith(".jsonl")]
+        kept = [f"{path}.partial" for path in wanted if os.path.exists(f"{path}.partial")]
         where = f"; the records so far are in {', '.join(kept)}" if kept else ""
         sys.stderr.write(f"mien: interrupted{where}\n")
         raise typer.Exit(130) from None

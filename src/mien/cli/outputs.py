@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -38,16 +38,13 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
     if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{more}: it exists already; name another output or pass --overwrite")
+    sinks: list[Sink] = []
     try:
-        sinks: list[Sink] = [
-            AnnotatedPictures(targets[out])
-            if out in targets
-            else JsonLines(sys.stdout if out == "-" else Path(out), overwrite=overwrite)
-            for out in outs
-        ]
-    except OutputError as error:
-        raise UsageError(str(error)) from error
-    try:
+        for out in outs:
+            try:
+                sinks.append(_open(out, targets, overwrite))
+            except OutputError as error:
+                raise UsageError(str(error)) from error
         yield sinks
     except BaseException:  # an interrupt too: what there is stays, under its provisional name
         for sink in sinks:
@@ -56,6 +53,12 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
         raise
     for sink in sinks:
         sink.close()
+
+
+def _open(out: str, targets: Mapping[str, Mapping[str, Path]], overwrite: bool) -> Sink:
+    if out in targets:
+        return AnnotatedPictures(targets[out])
+    return JsonLines(sys.stdout if out == "-" else Path(out), overwrite=overwrite)
 
 
 def _is_records(out: str) -> bool:

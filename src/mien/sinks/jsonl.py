@@ -46,12 +46,14 @@ class JsonLines:
             raise OutputError(f"{self._name}: cannot be written ({error.strerror or error}){kept}") from error
 
     def close(self, *, complete: bool = True) -> None:
-        """Close the file and, where it is complete, give it its final name."""
+        """Close the file and, where it is complete, give it its final name; if not, keep it only for its records."""
         if self._final is None:
             return
         try:
             self._stream.close()
             if complete:
                 self._partial.replace(self._final)
+            elif self._partial.stat().st_size == 0:
+                self._partial.unlink()
         except OSError as error:
             raise OutputError(f"{self._name}: cannot be written ({error.strerror or error})") from error

@@ -89,7 +89,14 @@ def test_a_frame_wholly_outside_is_black_not_an_error():
 def test_a_picture_that_is_a_face_already_is_taken_whole():
     face = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     pixels = np.repeat(face[:, :, None], 3, axis=2)
-    assert np.array_equal(crop_faces(pixels, [Detection((0, 0, 48, 48))], size=48)[0], face)
+    assert np.array_equal(crop_faces(pixels, [Detection((0, 0, 48, 48), is_crop=True)], size=48)[0], face)
+
+
+def test_a_face_without_a_score_is_cut_like_any_other():
+    """Such as a box carried over from another frame, or one from a detector that gives no scores."""
+    box = (100, 60, 180, 150)
+    scored, unscored = (crop_faces(ramp(), [Detection(box, score)], size=48) for score in (0.9, None))
+    assert np.array_equal(scored, unscored)
 
 
 def test_no_faces_no_crops():

@@ -54,12 +54,12 @@ class SquareFrame:
 def face_frame(detection: Detection, geometry: Geometry) -> SquareFrame:
     """Return the frame that `geometry` puts about a face; it may reach beyond the picture.
 
-    It turns with the line between the eyes, so that a tilted head stands upright in its crop. Without a
-    detector's score the picture is a face already, and its longer side is the frame's.
+    It turns with the line between the eyes, so that a tilted head stands upright in its crop. Of a box
+    that is a crop already, the longer side is the frame's.
     """
     x1, y1, x2, y2 = detection.box
     x, y, width, height = (x1 + x2) / 2, (y1 + y2) / 2, max(x2 - x1, 1.0), max(y2 - y1, 1.0)
-    if detection.score is None:
+    if detection.is_crop:
         return SquareFrame(x, y, max(width, height))
     size = math.sqrt(width * height)
     turn = 0.0

@@ -57,12 +57,14 @@ class Detection:
         score: the detector's probability that this is a face; None where no detector looked.
         landmarks: left eye, right eye, nose, left and right corner of the mouth, as seen by the
             viewer; None from detectors that do not tell them.
+        is_crop: the box is the crop to classify itself, not a face to cut a crop about.
 
     """
 
     box: Box
     score: float | None = None
     landmarks: tuple[Point, ...] | None = None
+    is_crop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,4 +12,6 @@ class WholePicture:
 
     def __call__(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """Return one detection a frame, without score and landmarks."""
-        return [[Detection(box=(0.0, 0.0, float(frame.width), float(frame.height)))] for frame in frames]
+        return [
+            [Detection(box=(0.0, 0.0, float(frame.width), float(frame.height)), is_crop=True)] for frame in frames
+        ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from kornia.augmentation import (
     AugmentationSequential,
     RandomAffine,
@@ -41,8 +40,3 @@ def augmentation(recipe: Recipe) -> Callable[[Tensor], Tensor]:
         return augmented
 
     return augment
-
-
-def seed_epoch(seed: int, epoch: int) -> None:
-    """Make every draw of an epoch depend on (seed, epoch) alone, so that a resumed run repeats it."""
-    torch.manual_seed(seed * 100_003 + epoch)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from mien.training.augmentation import augmentation, seed_epoch
+from mien.training.augmentation import augmentation
 from mien.training.network import EmbeddedNetwork
 from mien.training.recipe import Recipe
 from mien.training.targets import FER2013_OUTPUT, VOTES_OUTPUT, normalise
@@ -34,7 +34,7 @@ class EmbeddedModule(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the augmentation: only now, since loaders draw from the same generator when they start."""
         if batch_idx == 0:
-            seed_epoch(self.recipe.seed, self.current_epoch)
+            torch.manual_seed(self.recipe.epoch_seed(self.current_epoch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""

@@ -73,6 +73,10 @@ class Recipe:
         """Return the settings as TOML, one line each."""
         return "".join(f"{field.name} = {self.value_as_toml(field.name)}\n" for field in fields(self))
 
+    def epoch_seed(self, epoch: int) -> int:
+        """Return the seed of all draws of an epoch, so that a resumed run repeats an undisturbed one."""
+        return self.seed * 100_003 + epoch
+
     def value_as_toml(self, name: str) -> str:
         """Return one setting's value as TOML, which JSON's lists, strings and numbers are too."""
         return json.dumps(getattr(self, name))

@@ -34,8 +34,8 @@ METRICS = ("epoch", "train_loss", "validation_loss", "votes_accuracy", "fer2013_
 class EpochSampler(Sampler[int]):
     """A permutation of the rows that depends on (seed, epoch) alone; Lightning calls `set_epoch`."""
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
+    def __init__(self, count: int, recipe: Recipe) -> None:
+        self.count, self.recipe, self.epoch = count, recipe, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation of `epoch`."""
@@ -45,7 +45,7 @@ class EpochSampler(Sampler[int]):
         return self.count
 
     def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
+        generator = torch.Generator().manual_seed(self.recipe.epoch_seed(self.epoch))
         return iter(torch.randperm(self.count, generator=generator).tolist())
 
 
@@ -110,7 +110,7 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     validation = targets(faces.split("public_test"), size=recipe.size, min_votes=recipe.min_votes)
 
     torch.manual_seed(recipe.seed)
-    loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe.seed))
+    loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe))
     module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
     trainer = _trainer(recipe, folder)
     if not resume:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import SourceError
-from mien.sources import find_pictures, read_picture
+from mien.sources import find_pictures, read_picture, read_pipe
 
 SIZE = (40, 30)
 
@@ -272,6 +272,13 @@ def test_folders(colours, tmp_path):
 
     assert names() == ["a.PNG", "b.jpg"]
     assert names(recursive=True) == ["a.PNG", "b.jpg", "inner/d.webp"]
+
+
+def test_a_pipe_that_does_not_end_is_given_up(monkeypatch):
+    monkeypatch.setattr("mien.sources.picture.MAX_BYTES", 1000)
+    assert read_pipe(io.BytesIO(bytes(1000)), "-") == bytes(1000)
+    with pytest.raises(SourceError, match="-: more than 1000 bytes"):
+        read_pipe(io.BytesIO(bytes(1001)), "-")
 
 
 def test_a_pipe_in_a_folder_is_passed_over(tmp_path):

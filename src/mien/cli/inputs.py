@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import SourceError, UsageError
-from mien.sources import find_pictures
+from mien.sources import find_pictures, read_pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ def list_pictures(
     A path that is not there is listed all the same: it fails when its turn comes, as any bad file does.
 
     Raises:
+        SourceError: more comes on standard input than a picture holds.
         UsageError: standard input is named twice, or is a terminal.
 
     """
@@ -51,7 +52,7 @@ def list_pictures(
                 raise UsageError(
                     "- reads a picture from standard input: pipe one in, such as mien analyze - < photo.jpg"
                 )
-            pictures.append(Picture("-", sys.stdin.buffer.read(), Path("stdin.png")))
+            pictures.append(Picture("-", read_pipe(sys.stdin.buffer, "-"), Path("stdin.png")))
         elif os.path.isdir(source):
             try:
                 found = find_pictures(Path(source), recursive=recursive)

@@ -83,10 +83,7 @@ def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: 
 
 def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Frame:
     if not stream.seekable():
-        content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise SourceError(f"{name}: more than {MAX_BYTES} bytes came; a picture is smaller")
-        stream = io.BytesIO(content)
+        stream = io.BytesIO(read_pipe(stream, name))
     if not stream.read(1):
         raise SourceError(f"{name}: the file is empty")
     stream.seek(0)
@@ -100,6 +97,19 @@ def _read_stream(stream: BinaryIO, name: str, max_pixels: int) -> Frame:
     with image:
         _check_size(image, name, max_pixels)
         return Frame(_decode(image, name), name)
+
+
+def read_pipe(stream: BinaryIO, name: str) -> bytes:
+    """Return all that comes from `stream`.
+
+    Raises:
+        SourceError: it is more than `MAX_BYTES`.
+
+    """
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise SourceError(f"{name}: more than {MAX_BYTES} bytes came; a picture is smaller")
+    return content
 
 
 @cache

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mien.emotions import COLOURS, Emotion
-from mien.results import Box, Face, Result
+from mien.results import Face, Result
+
+Rect = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in whole pixels; x2 and y2 are edges, not the last pixels."""
+Colour = tuple[int, int, int]
 
 _ROWS = 4  # emotions in the panel of bars: the most probable ones
+_CROWD = 8  # with more faces than this, panels of bars hide more than they tell
+_UNTOLD = 200.0  # cost of a face without a label: twice that of a label which hides another face
+_LEGIBLE = 11  # pixels: the smallest text that reads well
+_STEPS = tuple(round(_LEGIBLE * 1.2**step) for step in range(20))  # so that text in a film changes size seldom
 _PAPER = (24, 24, 27)
 _INK = (250, 250, 250)
-_TROUGH = (92, 92, 100)
+_TROUGH = (44, 44, 48)
 
 
 def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """Return a copy of a picture with its faces marked.
 
-    Each face gets its box, its emotion with the probability, and bars of the most probable emotions
-    beside, below or above it; where there is no room, a strip along the lower edge of its box, divided by
-    the probabilities.
+    Each face gets its box, its emotion with the probability (and its number, where it is tracked), and bars of
+    the most probable emotions beside, below or above it; in a crowd, or where there is no room, a strip
+    within the lower edge of its box, divided by the probabilities. A label that finds no place is shortened;
+    one that would not be legible even then is left out.
 
     Args:
         pixels: RGB, uint8, shape (height, width, 3): the picture that `result` is about.
@@ -32,117 +43,254 @@ def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     """
     image = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(image, "RGBA")
-    styled = [(face, _Style.fitting(face, image.size)) for face in result.faces]
-    styled.sort(key=lambda pair: -_height(pair[0].box))
-    taken = [face.box for face in result.faces]
-    for face, style in styled:
-        canvas.rectangle(_whole(face.box), outline=_PAPER, width=style.line + 2)
-        canvas.rectangle(_inset(face.box, 1), outline=COLOURS[face.emotion], width=style.line)
-    for face, style in styled:
-        taken.append(_label(canvas, face, style, image.size, taken))
-    for face, style in styled:
-        if place := _room(face.box, style, image.size, taken):
-            _bars(canvas, face, style, place)
-            taken.append(place)
-        else:
-            _strip(canvas, face, style, image.size)
+    layout = lay_out(result.faces, image.size)
+    style = _Style(layout.text)
+    for mark in layout.marks:
+        _frame(canvas, mark, style)
+        if mark.panel is None:
+            _strip(canvas, mark, style)
+    for mark in layout.marks:
+        if mark.panel is not None:
+            _bars(canvas, mark.face, style, mark.panel)
+        if mark.tag is not None:
+            _label(canvas, mark.face, style, mark.tag)
     return np.asarray(image)
 
 
 @dataclass(frozen=True, slots=True)
+class Tag:
+    """What a label says, where it stands, and how far that is from what one would wish: 0 and up."""
+
+    text: str
+    place: Rect
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is drawn for one face.
+
+    Attributes:
+        face: as in the result.
+        box: the face's box in whole pixels, at least one of them, all in the picture.
+        tag: the label; None where no legible one finds a place.
+        panel: the place of the bars; None where there is no room for them.
+
+    """
+
+    face: Face
+    box: Rect
+    tag: Tag | None
+    panel: Rect | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The size of the text in pixels, one for the whole picture, and the marks, largest face first."""
+
+    text: int
+    marks: tuple[Mark, ...]
+
+
+def lay_out(faces: Sequence[Face], picture: tuple[int, int]) -> Layout:
+    """Decide what is drawn where in a picture of that width and height.
+
+    Labels and panels lie wholly in the picture and never on each other. Panels keep off every face, labels
+    off other faces wherever a place for that is found, with smaller text or fewer words if need be.
+    """
+    faces = sorted(faces, key=lambda face: face.box[1] - face.box[3])
+    boxes = [_whole(face.box, picture) for face in faces]
+    best: tuple[float, int, list[Tag | None]] | None = None
+    for text in _text_sizes(boxes, picture):
+        tags = _place_tags(faces, boxes, picture, _Style(text))
+        costs = [_UNTOLD if tag is None else tag.cost for tag in tags]
+        if best is None or sum(costs) < best[0]:
+            best = (sum(costs), text, tags)
+        if max(costs, default=0.0) < 1:
+            break
+    if best is None:
+        return Layout(_LEGIBLE, ())
+    _, text, tags = best
+    panels = _place_panels(faces, boxes, tags, picture, _Style(text))
+    return Layout(text, tuple(map(Mark, faces, boxes, tags, panels)))
+
+
 class _Style:
-    """Sizes in pixels, from the face and the picture that they are drawn on."""
+    """Sizes in pixels that follow from the size of the text."""
 
-    line: int
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-    row: int
-    gap: int
-    names: float
-    bars: float
+    def __init__(self, text: int) -> None:
+        self.font = ImageFont.load_default(text)
+        self.row = round(text * 1.35)
+        self.gap = max(3, text // 3)
+        self.line = max(2, round(text / 7))
+        self.edge = max(1, text // 24)
+        self.bars = round(4.5 * text)
 
-    @classmethod
-    def fitting(cls, face: Face, picture: tuple[int, int]) -> _Style:
-        short = min(picture)
-        text = round(max(11.0, short / 60, min(_height(face.box) / 8, short / 22)))
-        font = ImageFont.load_default(text)
-        return cls(
-            line=max(2, round(text / 7)),
-            font=font,
-            row=round(text * 1.35),
-            gap=max(3, text // 3),
-            names=max(font.getlength(str(emotion)) for emotion, _ in _ranked(face)[:_ROWS]),
-            bars=4.5 * text,
-        )
+    def width(self, text: str) -> int:
+        return math.ceil(self.font.getlength(text))
 
-    @property
-    def panel(self) -> tuple[float, float]:
-        """Width and height of the panel of bars."""
-        return (self.names + self.bars + 3 * self.gap, _ROWS * self.row + self.gap)
+    def strip(self, box: Rect) -> int:
+        """Return the height of the strip in `box`: none where its parts could not be told apart."""
+        high = max(6, self.row // 3)
+        return 0 if min(box[2] - box[0], box[3] - box[1]) < 6 * high else high
+
+    def names(self, face: Face) -> int:
+        return max(self.width(emotion) for emotion, _ in _ranked(face)[:_ROWS])
 
 
-def _label(
-    canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int], taken: Sequence[Box]
-) -> Box:
-    """Draw the tag above the box, else below it, else just inside its top; return its place."""
-    text = f"{face.emotion} {face.confidence:.0%}"
-    width = style.font.getlength(text) + 2 * style.gap
-    left = min(max(0.0, face.box[0]), max(0.0, picture[0] - width))
-    above, below, inside = face.box[1] - style.row, face.box[3], face.box[1]
-    places = [(left, top, left + width, top + style.row) for top in (above, below, inside)]
-    place = next((place for place in places if _free(place, picture, taken)), places[2])
-    top = place[1]
+def _text_sizes(boxes: Sequence[Rect], picture: tuple[int, int]) -> list[int]:
+    """Return the sizes of text to try, the one to wish for first.
+
+    A photograph is shown at the size of the screen, whatever its pixels: text of a hundredth of its longer
+    side then has about the size of a caption.
+    """
+    if not boxes:
+        return []
+    long, short = max(picture), min(picture)
+    face = median_low(y2 - y1 for _, y1, _, y2 in boxes)
+    wished = max(min(long / 100, short / 12), min(face / 8, short / 22))
+    least = min(long / 150, short / 15)
+    fitting = [step for step in _STEPS if least <= step <= max(wished, _LEGIBLE)]
+    return fitting[::-1] or [_LEGIBLE]
+
+
+def _wordings(face: Face) -> list[str]:
+    """Return what a label may say, from everything to the least; each names the emotion."""
+    name = str(face.emotion)
+    numbered = name if face.track is None else f"#{face.track} {name}"
+    short = name if len(name) <= 5 else name[:4] + "."
+    return list(dict.fromkeys((f"{numbered} {face.confidence:.0%}", numbered, name, short)))
+
+
+def _place_tags(
+    faces: Sequence[Face], boxes: Sequence[Rect], picture: tuple[int, int], style: _Style
+) -> list[Tag | None]:
+    """Place every label, then again with all the others known, while that improves anything."""
+    choices = [_tags(face, number, boxes, picture, style) for number, face in enumerate(faces)]
+    chosen: list[Tag | None] = [None] * len(faces)
+    for _ in range(4):
+        before = list(chosen)
+        for number, tags in enumerate(choices):
+            others = [tag.place for at, tag in enumerate(chosen) if tag is not None and at != number]
+            free = (tag for tag in tags if not any(_overlap(tag.place, other) for other in others))
+            chosen[number] = next(free, None)
+        if chosen == before:
+            break
+    return chosen
+
+
+def _tags(face: Face, number: int, boxes: Sequence[Rect], picture: tuple[int, int], style: _Style) -> list[Tag]:
+    """Return the labels that a face could have, best first, judged by their words and the faces they cover."""
+    box = boxes[number]
+    x1, y1, x2, y2 = box
+    strip, high = style.strip(box), style.row
+    texts, places, costs = [], [], []
+    for dropped, text in enumerate(_wordings(face)):
+        wide = style.width(text) + 2 * style.gap
+        columns = [min(max(0, left), picture[0] - wide) for left in (x1, x2 - wide, (x1 + x2 - wide) // 2)]
+        corners = [(left, top) for top in (y1 - high, y2) for left in columns]
+        corners += [(left, top) for left in (x2, x1 - wide) for top in (y1, y2 - high)]
+        corners += [(left, top) for top in (y1, y2 - high - strip) for left in columns]
+        for order, (left, top) in enumerate(corners):
+            place = (left, top, left + wide, top + high)
+            if _within(place, picture):
+                texts.append(text)
+                places.append(place)
+                costs.append(dropped + order / 100)
+    if not places:
+        return []
+    # To cover another face is worst; the own one may lose a little of its forehead rather than its label a
+    # word; and a label between two boxes, touching both, leaves open whose it is.
+    others = [other for at, other in enumerate(boxes) if at != number]
+    spots = np.array(places, dtype=np.float64)
+    areas = np.array([_area(place) for place in places])
+    own = _covered(spots, [box])[:, 0]
+    touching = (_covered(spots + np.array((-2, -2, 2, 2)), others) > 0).any(axis=1)
+    cost = np.array(costs) + 10 * own / _area(box) + 0.3 * (touching & (own == 0))
+    cost += 100 * _covered(spots, others).sum(axis=1) / areas
+    return sorted(map(Tag, texts, places, cost.tolist()), key=lambda tag: tag.cost)
+
+
+def _place_panels(
+    faces: Sequence[Face],
+    boxes: Sequence[Rect],
+    tags: Sequence[Tag | None],
+    picture: tuple[int, int],
+    style: _Style,
+) -> list[Rect | None]:
+    """Place the bars right, left, below or above each box, where they come near nothing else."""
+    panels: list[Rect | None] = []
+    for number, face in enumerate(faces):
+        near = [box for at, box in enumerate(boxes) if at != number]
+        near += [tag.place for at, tag in enumerate(tags) if tag is not None and at != number]
+        near += [panel for panel in panels if panel is not None]
+        taken = [(x1 - style.gap, y1 - style.gap, x2 + style.gap, y2 + style.gap) for x1, y1, x2, y2 in near]
+        own = tags[number]
+        taken += [boxes[number]] if own is None else [boxes[number], own.place]
+        places = _panels(face, boxes[number], picture, style) if len(faces) <= _CROWD else []
+        free = (place for place in places if not any(_overlap(place, other) for other in taken))
+        panels.append(next(free, None))
+    return panels
+
+
+def _panels(face: Face, box: Rect, picture: tuple[int, int], style: _Style) -> list[Rect]:
+    wide = style.names(face) + style.bars + 3 * style.gap
+    high = _ROWS * style.row + style.gap
+    beside = min(box[1], picture[1] - high)
+    along = min(max(0, (box[0] + box[2] - wide) // 2), picture[0] - wide)
+    away = style.edge + 1
+    corners = [(box[2] + away, beside), (box[0] - away - wide, beside)]
+    for clear in (away, style.row + away):  # the second leaves room for the label
+        corners += [(along, box[3] + clear), (along, box[1] - clear - high)]
+    places = [(left, top, left + wide, top + high) for left, top in corners]
+    return [place for place in places if min(place[:2]) >= 0 and place[2] <= picture[0] and place[3] <= picture[1]]
+
+
+def _frame(canvas: ImageDraw.ImageDraw, mark: Mark, style: _Style) -> None:
+    """Draw the box between two dark edges, without which light colours are lost on a light picture."""
+    x1, y1, x2, y2 = mark.box
+    line = max(1, min(style.line, min(x2 - x1, y2 - y1) // 10))
+    edge = min(style.edge, line)
+    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=_PAPER, width=line + 2 * edge)
+    inner = (x1 + edge, y1 + edge, max(x1 + edge, x2 - 1 - edge), max(y1 + edge, y2 - 1 - edge))
+    canvas.rectangle(inner, outline=COLOURS[mark.face.emotion], width=line)
+
+
+def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, tag: Tag) -> None:
     colour = COLOURS[face.emotion]
-    canvas.rectangle(_whole(place), fill=colour)
-    middle = (left + style.gap, top + style.row / 2)
-    canvas.text(middle, text, font=style.font, fill=_readable_on(colour), anchor="lm")
-    return place
+    x1, y1, x2, y2 = tag.place
+    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=_PAPER, width=style.edge)
+    middle = (x1 + style.gap, (y1 + y2) / 2)
+    canvas.text(middle, tag.text, font=style.font, fill=_readable_on(colour), anchor="lm")
 
 
-def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, place: Box) -> None:
-    canvas.rectangle(_whole(place), fill=(*_PAPER, 190))
-    left = place[0] + 2 * style.gap + style.names
-    right = left + style.bars
+def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, place: Rect) -> None:
+    x1, y1, x2, y2 = place
+    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=(*_PAPER, 215))
+    left = x1 + 2 * style.gap + style.names(face)
+    half = round(style.row * 0.28)
     for row, (emotion, score) in enumerate(_ranked(face)[:_ROWS]):
-        middle = place[1] + style.gap / 2 + (row + 0.5) * style.row
-        canvas.text((place[0] + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")
-        half = style.row * 0.28
-        canvas.rectangle((left, middle - half, right, middle + half), fill=_TROUGH)
-        if (right - left) * score >= 1:
-            bar = (left, middle - half, left + (right - left) * score, middle + half)
-            canvas.rectangle(bar, fill=COLOURS[emotion])
+        middle = round(y1 + style.gap / 2 + (row + 0.5) * style.row)
+        canvas.text((x1 + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")
+        canvas.rectangle((left, middle - half, left + style.bars - 1, middle + half), fill=_TROUGH)
+        if long := round(style.bars * score):
+            canvas.rectangle((left, middle - half, left + long - 1, middle + half), fill=COLOURS[emotion])
 
 
-def _strip(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, picture: tuple[int, int]) -> None:
-    """Draw the distribution as one divided strip along the lower edge of the box."""
-    x1, _, x2, y2 = face.box
-    height = max(4, style.row // 3)
-    bottom = min(y2 + height, picture[1] - 1)
-    for emotion, score in _ranked(face):
-        end = x1 + (x2 - face.box[0]) * score
-        if end - x1 >= 1:
-            canvas.rectangle(_whole((x1, bottom - height, end, bottom)), fill=COLOURS[emotion])
-        x1 = end
-
-
-def _room(box: Box, style: _Style, picture: tuple[int, int], taken: Sequence[Box]) -> Box | None:
-    """Return a place for the panel right, left, below or above `box` that covers nothing taken, if there is one."""
-    width, height = style.panel
-    beside = min(max(0.0, box[1]), picture[1] - height)
-    along = min(max(0.0, (box[0] + box[2] - width) / 2), picture[0] - width)
-    corners = (
-        (box[2] + style.gap, beside),
-        (box[0] - style.gap - width, beside),
-        (along, box[3] + style.gap),
-        (along, box[1] - style.row - style.gap - height),
-    )
-    places = [(left, top, left + width, top + height) for left, top in corners]
-    return next((place for place in places if _free(place, picture, taken)), None)
-
-
-def _free(place: Box, picture: tuple[int, int], taken: Sequence[Box]) -> bool:
-    """Say whether `place` lies within the picture and covers nothing taken."""
-    inside = place[0] >= 0 and place[1] >= 0 and place[2] <= picture[0] and place[3] <= picture[1]
-    return inside and not any(_overlap(place, other) for other in taken)
+def _strip(canvas: ImageDraw.ImageDraw, mark: Mark, style: _Style) -> None:
+    """Draw the distribution as one divided strip within the lower edge of the box."""
+    high = style.strip(mark.box)
+    if high == 0:
+        return
+    x1, _, x2, y2 = mark.box
+    canvas.rectangle((x1, y2 - high, x2 - 1, y2 - 1), fill=_PAPER)
+    start, room = float(x1 + style.edge), x2 - x1 - 2 * style.edge
+    for emotion, score in _ranked(mark.face):
+        end = start + room * score
+        if round(end) > round(start):
+            across = (round(start), y2 - high + style.edge, round(end) - 1, y2 - 1 - style.edge)
+            canvas.rectangle(across, fill=COLOURS[emotion])
+        start = end
 
 
 def _ranked(face: Face) -> list[tuple[Emotion, float]]:
@@ -150,25 +298,36 @@ def _ranked(face: Face) -> list[tuple[Emotion, float]]:
     return sorted(shown.items(), key=lambda entry: -entry[1])
 
 
-def _overlap(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _whole(box: Box) -> tuple[int, int, int, int]:
+def _whole(box: tuple[float, float, float, float], picture: tuple[int, int]) -> Rect:
     x1, y1, x2, y2 = map(round, box)
-    return (x1, y1, max(x1, x2), max(y1, y2))
+    x1, y1 = min(max(0, x1), picture[0] - 1), min(max(0, y1), picture[1] - 1)
+    return (x1, y1, min(max(x1 + 1, x2), picture[0]), min(max(y1 + 1, y2), picture[1]))
 
 
-def _inset(box: Box, by: int) -> tuple[int, int, int, int]:
-    x1, y1, x2, y2 = _whole(box)
-    return (x1 + by, y1 + by, max(x1 + by, x2 - by), max(y1 + by, y2 - by))
+def _within(place: Rect, picture: tuple[int, int]) -> bool:
+    return min(place[:2]) >= 0 and place[2] <= picture[0] and place[3] <= picture[1]
 
 
-def _height(box: Box) -> float:
-    return box[3] - box[1]
+def _overlap(a: Rect, b: Rect) -> int:
+    """Return the area that two rectangles share."""
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def _readable_on(colour: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Return black or white, whichever stands out on `colour`."""
-    luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-    return (0, 0, 0) if luma > 140 else (255, 255, 255)
+def _covered(places: NDArray[np.float64], others: Sequence[Rect]) -> NDArray[np.float64]:
+    """Return the area that each place shares with each other rectangle, shape (places, others)."""
+    a, b = places[:, None, :], np.array(others, dtype=np.float64).reshape(1, -1, 4)
+    shared: NDArray[np.float64] = np.maximum(
+        0, np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    )
+    return shared[..., 0] * shared[..., 1]
+
+
+def _area(rect: Rect) -> int:
+    return (rect[2] - rect[0]) * (rect[3] - rect[1])
+
+
+def _readable_on(colour: Colour) -> Colour:
+    """Return black or white, whichever has the higher contrast (WCAG 2) on `colour`: always 4.5 or more."""
+    red, green, blue = (c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)

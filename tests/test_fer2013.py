@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.datasets.duplicates import duplicate_groups
+from mien.datasets.duplicates import COPY_DISTANCE, first_of_group, similar_pairs
 from mien.datasets.fer2013 import LABELS, unpack_fer2013
 from mien.datasets.labelled import VOTES, read_labelled_faces
 from mien.errors import DataError, UsageError
@@ -60,27 +60,41 @@ def test_what_is_written_is_what_was_published(tmp_path):
     assert np.array_equal(read.votes, votes)
     assert read.groups.tolist() == list(read.file_names)
     with (tmp_path / "out" / "metadata.csv").open() as file:
-        assert next(csv.reader(file)) == ["file_name", "split", "label", "group", *VOTES]
+        assert next(csv.reader(file)) == ["file_name", "split", "label", "group", "similar", *VOTES]
 
 
 def test_copies_are_grouped_also_when_they_were_compressed_again(tmp_path):
     pictures = faces(12)
-    noise = np.random.default_rng(2).normal(0, 1.5, (48, 48))
-    pictures[7] = np.clip(pictures[1] + noise, 0, 255)  # of train, in public_test
+    random = np.random.default_rng(2)
+    pictures[7] = np.clip(pictures[1] + random.normal(0, 1.4, (48, 48)), 0, 255)  # of train, in public_test
     pictures[4] = pictures[2]  # within train
+    pictures[10] = np.clip(pictures[5] + random.normal(0, 4.0, (48, 48)), 0, 255)  # one photo, saved differently
     write_fer(tmp_path / "fer2013.csv", pictures)
     done = unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out")
-    assert (done.copies, done.train_copies_of_test) == (2, 1)
+    assert (done.copies, done.train_copies_of_test, done.train_similar_to_test) == (2, 1, 2)
     read = read_labelled_faces(tmp_path / "out")
-    assert read.copied_in("public_test")[:6].tolist() == [False, True, False, False, False, False]
-    assert read.first_copies().tolist() == [i not in (4, 7) for i in range(12)]
+    tests = ("public_test", "private_test")
+    assert read.copied_in(*tests)[:6].tolist() == [False, True, False, False, False, False]
+    assert read.similar_in(*tests)[:6].tolist() == [False, True, False, False, False, True]
+    assert read.first_similar().tolist() == [i not in (4, 7, 10) for i in range(12)]
     assert read.votes is None
+
+
+def test_without_a_column_for_it_only_copies_look_the_same(tmp_path):
+    (tmp_path / "metadata.csv").write_text(
+        "file_name,split,label,group\na.png,train,happy,a.png\nb.png,test,happy,a.png\n"
+    )
+    assert read_labelled_faces(tmp_path).similar_in("test").tolist() == [True, True]
 
 
 def test_groups_are_transitive_and_named_by_the_first():
     base = faces(3)
     chain = np.stack([base[0], base[1], base[0] // 2 * 2, base[2], base[0]])
-    assert duplicate_groups(chain).tolist() == [0, 1, 0, 3, 0]
+    pairs, distances = similar_pairs(chain)
+    assert sorted(map(tuple, pairs.tolist())) == [(0, 2), (0, 4), (2, 4)]
+    assert max(distances) < 1.0
+    assert first_of_group(5, pairs).tolist() == [0, 1, 0, 3, 0]
+    assert first_of_group(4, np.array([[2, 3], [1, 2]])).tolist() == [0, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -190,13 +204,28 @@ def test_from_the_command_line(run, tmp_path):
 
 @pytest.mark.slow
 def test_every_copy_of_a_real_test_picture_is_found(shared):
-    """No test picture may be in training: recall is what matters; look-alikes taken out too are few."""
+    """No test picture may be in training: recall is what matters.
+
+    Precision ends at 0.97 to 0.98: other savings of the same photo are as near as copies that were compressed.
+    """
     truth = np.load(shared / "data" / "fer2013" / "labels.npz")
     splits = ("train", "public_test", "private_test")
     pictures = [real_faces(shared, split) for split in splits]
-    groups = duplicate_groups(np.concatenate(pictures))
-    is_train = np.repeat(splits, [len(faces) for faces in pictures]) == "train"
-    found = np.isin(groups[is_train], groups[~is_train])
-    wanted = truth["train_in_test"]
-    assert (found & wanted).sum() / wanted.sum() >= 0.999
-    assert (found & wanted).sum() / found.sum() >= 0.9
+    pairs, distances = similar_pairs(np.concatenate(pictures))
+    train, public, private = (np.repeat(splits, [len(faces) for faces in pictures]) == split for split in splits)
+
+    groups = first_of_group(len(train), pairs[distances <= COPY_DISTANCE])
+    again = np.ones(len(train), bool)
+    again[np.unique(groups, return_index=True)[1]] = False
+    found = {
+        "train_in_test": np.isin(groups[train], groups[~train]),
+        "train_extra_copy": again[train],
+        "public_test_in_train": np.isin(groups[public], groups[train]),
+        "private_test_in_train": np.isin(groups[private], groups[train]),
+    }
+    hits = {name: (mask & truth[name]).sum() for name, mask in found.items()}
+    assert all(hits[name] / truth[name].sum() >= 0.99 for name in found)
+    assert all(hits[name] / mask.sum() >= 0.96 for name, mask in found.items())
+
+    similar = first_of_group(len(train), pairs)
+    assert np.isin(similar[train], similar[~train])[truth["train_in_test"]].all()

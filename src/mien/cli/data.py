@@ -31,6 +31,7 @@ def unpack_fer(
     counts = ", ".join(f"{split} {count}" for split, count in done.pictures.items())
     typer.echo(f"{out}: {counts} pictures", err=True)
     typer.echo(
-        f"{done.copies} are copies of an earlier one; {done.train_copies_of_test} of train are copies of test ones",
+        f"{done.copies} are copies of an earlier one; {done.train_copies_of_test} of train are copies of test ones, "
+        f"{done.train_similar_to_test} look the same: training leaves those out",
         err=True,
     )

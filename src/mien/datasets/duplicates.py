@@ -6,18 +6,21 @@ as pHash (Zauner, "Implementation and benchmarking of perceptual image hash func
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 HASH_DISTANCE = 6
-"""Bits of 63 in which the hashes of two copies may differ."""
-PIXEL_DISTANCE = 6.0
+"""Bits of 63 in which the hashes of two pictures that look the same may differ."""
+COPY_DISTANCE = 1.8
 """Root mean square difference, in grey levels of 255, up to which two pictures are copies.
 
-Among the pairs that the hash proposes in FER2013, recompressed copies lie at 1 to 2 levels, few pairs
-between 2 and 6, and from there on it is mostly different pictures.
+In FER2013 copies that were compressed again (WebP, quality 95) lie at 1.2 to 1.7 levels. Some pairs as
+near are the same photo saved twice before the set was made: no pixel distance tells those from copies.
+"""
+SIMILAR_DISTANCE = 6.0
+"""The same, up to which two pictures look the same: one photo, scaled, cut or saved differently.
+
+Few pairs lie between 2 and 6 levels, and from there on it is mostly different pictures.
 """
 
 _FREQUENCIES = 8
@@ -35,12 +38,36 @@ def perceptual_hash(pictures: NDArray[np.uint8]) -> NDArray[np.uint64]:
     return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
 
 
-def duplicate_groups(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return for each of `pictures`, shape (n, height, width), the index of the first of its copies.
+def similar_pairs(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the pairs among `pictures`, shape (n, height, width), that look the same.
 
-    A picture without copies is its own first. Being a copy is taken as transitive.
+    Returns:
+        indices (m, 2), the smaller first, and the distance of each pair (m,), at most `SIMILAR_DISTANCE`.
+
     """
-    first = np.arange(len(pictures), dtype=np.int64)
+    pairs, distances = [], []
+    hashes = perceptual_hash(pictures)
+    flat = pictures.reshape(len(pictures), -1)
+    for start in range(0, len(hashes), _CHUNK):
+        bits = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ hashes[None, start:])
+        rows, columns = np.nonzero(bits <= HASH_DISTANCE)
+        ahead = columns > rows
+        rows, columns = rows[ahead] + start, columns[ahead] + start
+        for left, right in zip(rows.tolist(), columns.tolist(), strict=True):
+            difference = flat[left].astype(np.float32) - flat[right]
+            distance = float(np.sqrt(np.mean(difference * difference)))
+            if distance <= SIMILAR_DISTANCE:
+                pairs.append((left, right))
+                distances.append(distance)
+    return np.array(pairs, np.int64).reshape(-1, 2), np.array(distances, np.float32)
+
+
+def first_of_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each of `count` items the smallest index in its group, where `pairs` (m, 2) belong together.
+
+    Belonging together is taken as transitive; an item without a partner is its own first.
+    """
+    first = np.arange(count, dtype=np.int64)
 
     def root(index: int) -> int:
         while first[index] != index:
@@ -48,25 +75,10 @@ def duplicate_groups(pictures: NDArray[np.uint8]) -> NDArray[np.int64]:
             index = int(first[index])
         return index
 
-    for left, right in _copies(pictures):
+    for left, right in pairs.tolist():
         a, b = root(left), root(right)
         first[max(a, b)] = min(a, b)
-    return np.array([root(index) for index in range(len(first))], dtype=np.int64)
-
-
-def _copies(pictures: NDArray[np.uint8]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs (i, j), i < j, of pictures that are copies of each other."""
-    hashes = perceptual_hash(pictures)
-    flat = pictures.reshape(len(pictures), -1)
-    for start in range(0, len(hashes), _CHUNK):
-        distances = np.bitwise_count(hashes[start : start + _CHUNK, None] ^ hashes[None, start:])
-        rows, columns = np.nonzero(distances <= HASH_DISTANCE)
-        ahead = columns > rows
-        rows, columns = rows[ahead] + start, columns[ahead] + start
-        for left, right in zip(rows.tolist(), columns.tolist(), strict=True):
-            difference = flat[left].astype(np.float32) - flat[right]
-            if float(np.sqrt(np.mean(difference * difference))) <= PIXEL_DISTANCE:
-                yield left, right
+    return np.array([root(index) for index in range(count)], dtype=np.int64)
 
 
 def _cosines(length: int) -> NDArray[np.float32]:

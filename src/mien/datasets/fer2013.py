@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mien.datasets.duplicates import duplicate_groups
-from mien.datasets.labelled import COLUMNS, DESCRIPTION, METADATA, VOTES, read_labelled_faces
+from mien.datasets.duplicates import COPY_DISTANCE, first_of_group, similar_pairs
+from mien.datasets.labelled import COLUMNS, DESCRIPTION, METADATA, SIMILAR, VOTES, read_labelled_faces
 from mien.emotions import Emotion
 from mien.errors import DataError, OutputError, UsageError
 
@@ -35,11 +35,12 @@ SPLITS = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "priv
 
 @dataclass(frozen=True, slots=True)
 class UnpackedFer:
-    """What `unpack_fer2013` wrote: pictures per split, and how many of them are copies."""
+    """What `unpack_fer2013` wrote: pictures per split, and how many of them are copies or look the same."""
 
     pictures: dict[str, int]
     copies: int
     train_copies_of_test: int
+    train_similar_to_test: int
 
 
 def unpack_fer2013(
@@ -69,7 +70,9 @@ def unpack_fer2013(
             raise UsageError(f"{out}: it is not a data set that mien made, so it is not overwritten") from None
     pictures, labels, splits = _read_faces(Path(fer2013))
     votes = None if ferplus is None else _read_votes(Path(ferplus), splits)
-    groups = duplicate_groups(pictures)
+    pairs, distances = similar_pairs(pictures)
+    groups = first_of_group(len(pictures), pairs[distances <= COPY_DISTANCE])
+    similar = first_of_group(len(pictures), pairs)
     names = [f"{split}/fer{row:07d}.png" for row, split in enumerate(splits)]
 
     try:
@@ -85,10 +88,10 @@ def unpack_fer2013(
             Image.fromarray(picture).save(partial / name, compress_level=3)
         with (partial / METADATA).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow([*COLUMNS, *(VOTES if votes is not None else ())])
+            writer.writerow([*COLUMNS, SIMILAR, *(VOTES if votes is not None else ())])
             for row, name in enumerate(names):
                 counts = votes[row].tolist() if votes is not None else ()
-                writer.writerow([name, splits[row], labels[row], names[groups[row]], *counts])
+                writer.writerow([name, splits[row], labels[row], names[groups[row]], names[similar[row]], *counts])
         (partial / DESCRIPTION).write_text("".join(f"{line}\n" for line in _description(votes is not None)), "utf-8")
         if out.exists():
             out.rename(scratch / "old")
@@ -99,11 +102,12 @@ def unpack_fer2013(
         shutil.rmtree(scratch, ignore_errors=True)
 
     split_of = np.array(splits)
-    in_test = np.isin(groups, groups[split_of != "train"])
+    train = split_of == "train"
     return UnpackedFer(
         pictures={split: int((split_of == split).sum()) for split in SPLITS.values()},
         copies=int((groups != np.arange(len(groups))).sum()),
-        train_copies_of_test=int((in_test & (split_of == "train")).sum()),
+        train_copies_of_test=int(np.isin(groups[train], groups[~train]).sum()),
+        train_similar_to_test=int(np.isin(similar[train], similar[~train]).sum()),
     )
 
 

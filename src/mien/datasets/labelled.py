@@ -1,14 +1,15 @@
 """The one layout of labelled faces on disk, after Hugging Face's `imagefolder` convention.
 
     DATA/
-      metadata.csv            file_name, split, label, group, and the ten votes where there are any
+      metadata.csv            file_name, split, label, group, similar, and the ten votes where there are any
       data.txt                what the data is and on what terms, a line each; models carry it on
       train/….png
       public_test/….png
       private_test/….png
 
 `file_name` is relative to DATA. `group` is the file name of the first copy of the picture in the set
-(its own where it has none before it), so that copies can be kept out of a split or of a figure.
+(its own where it has none before it), so that copies can be left out of a figure. `similar` is the same
+for pictures that look the same, copies or not, which training keeps out; where it is left out, only copies do.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mien.sources import read_picture
 METADATA = "metadata.csv"
 DESCRIPTION = "data.txt"
 COLUMNS = ("file_name", "split", "label", "group")
+SIMILAR = "similar"
 VOTES = (
     "neutral",
     "happiness",
@@ -65,6 +67,7 @@ class LabelledFaces:
         splits: (n,) names of splits.
         labels: (n,) names of emotions.
         groups: (n,) file name of the first copy of each picture.
+        similar: (n,) file name of the first picture that looks the same.
         votes: (n, 10) counts of raters in the order of `VOTES`, or None where the set has no votes.
         description: what the data is and on what terms, a line each.
 
@@ -75,6 +78,7 @@ class LabelledFaces:
     splits: NDArray[np.str_]
     labels: NDArray[np.str_]
     groups: NDArray[np.str_]
+    similar: NDArray[np.str_]
     votes: NDArray[np.int64] | None
     description: tuple[str, ...]
 
@@ -90,6 +94,7 @@ class LabelledFaces:
             splits=self.splits[kept],
             labels=self.labels[kept],
             groups=self.groups[kept],
+            similar=self.similar[kept],
             votes=None if self.votes is None else self.votes[kept],
             description=self.description,
         )
@@ -111,25 +116,34 @@ class LabelledFaces:
         """Return a mask (n,) of the rows that have a copy among the rows of `splits`."""
         return np.isin(self.groups, self.groups[np.isin(self.splits, splits)])
 
-    def first_copies(self) -> NDArray[np.bool_]:
-        """Return a mask (n,) that keeps one row of every group: its first."""
+    def similar_in(self, *splits: str) -> NDArray[np.bool_]:
+        """Return a mask (n,) of the rows that look the same as a row of `splits`."""
+        return np.isin(self.similar, self.similar[np.isin(self.splits, splits)])
+
+    def first_similar(self) -> NDArray[np.bool_]:
+        """Return a mask (n,) that keeps one of the rows that look the same: their first."""
         mask = np.zeros(len(self), dtype=bool)
-        mask[np.unique(self.groups, return_index=True)[1]] = True
+        mask[np.unique(self.similar, return_index=True)[1]] = True
         return mask
 
-    def pictures(self, size: int) -> NDArray[np.uint8]:
-        """Return all pictures as grey values 0-255, shape (n, size, size), resized where they differ.
+    def pictures(self, size: int, *, grey: bool = True) -> NDArray[np.uint8]:
+        """Return all pictures with values 0-255, resized where they differ from `size`.
+
+        Returns:
+            Grey values, shape (n, size, size), or else RGB, (n, size, size, 3).
 
         Raises:
             SourceError: a picture is missing or cannot be decoded.
 
         """
-        out = np.empty((len(self), size, size), dtype=np.uint8)
+        out = np.empty((len(self), size, size) if grey else (len(self), size, size, 3), dtype=np.uint8)
         for i, name in enumerate(self.file_names):
-            grey = Image.fromarray(read_picture(self.root / name).pixels).convert("L")
-            if grey.size != (size, size):
-                grey = grey.resize((size, size), Image.Resampling.BILINEAR)
-            out[i] = np.asarray(grey)
+            image = Image.fromarray(read_picture(self.root / name).pixels)
+            if grey:
+                image = image.convert("L")
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BILINEAR)
+            out[i] = np.asarray(image)
         return out
 
 
@@ -165,6 +179,7 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
         splits=np.array([row["split"] for row in rows]),
         labels=np.array([row["label"] for row in rows]),
         groups=np.array([row["group"] for row in rows]),
+        similar=np.array([row.get(SIMILAR) or row["group"] for row in rows]),
         votes=_votes(path, rows) if all(name in columns for name in VOTES) else None,
         description=_description(Path(root)),
     )

@@ -20,27 +20,31 @@ from torch import Tensor
 import mien
 from mien.align import FER2013
 from mien.classifier import Classifier
-from mien.datasets.labelled import read_labelled_faces
+from mien.datasets.labelled import LabelledFaces, read_labelled_faces
 from mien.errors import DataError, ModelError, OutputError, UsageError
-from mien.evaluation.scores import score
+from mien.evaluation.calibration import fit_temperature
+from mien.evaluation.scores import Score, evaluate, headlines
+from mien.evaluation.truth import labellings, positions
 from mien.models.metadata import KEY, Metadata, Output
 from mien.models.session import Session
 from mien.training.folder import RunFolder, fingerprint
-from mien.training.network import EmbeddedNetwork
+from mien.training.network import EmbeddedNetwork, build_network
 from mien.training.recipe import Recipe, shipped_recipe
 from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
 
+VALIDATION = "public_test"
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and the exported file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written: the epoch it is from, the difference from torch, the scores it carries."""
+    """What was written: the epoch it is from, the difference from torch, the headlines of the scores it carries."""
 
     epoch: int
     difference: float
-    scores: tuple[Mapping[str, Any], ...]
+    temperatures: Mapping[str, float]
+    scores: tuple[Score, ...]
 
 
 def export_run(
@@ -51,7 +55,7 @@ def export_run(
     licence: str = "not stated",
     overwrite: bool = False,
 ) -> ExportReport:
-    """Write the best checkpoint of `run` as `file`.
+    """Write the best checkpoint of `run` as `file`, with its temperatures fitted on `public_test` and its scores.
 
     Args:
         run: a folder made by `train`; the run need not have ended.
@@ -96,10 +100,28 @@ def export_run(
         mien=mien.__version__,
         extra={"epoch": int(checkpoint["epoch"]), "run": _portable(facts), "recipe": recipe.to_toml()},
     )
-    classifier = Classifier(Session(model.SerializeToString(), name=str(file)), metadata, identity=str(file))
-    scores = [entry for split in ("public_test", "private_test") for entry in score(classifier, faces, split=split)]
-    _save(model, replace(metadata, scores=tuple(scores)), file)
-    return ExportReport(epoch=int(checkpoint["epoch"]), difference=difference, scores=tuple(scores))
+    session = Session(model.SerializeToString(), name=str(file))
+    metadata = _calibrated(Classifier(session, metadata, identity=str(file)), faces.split(VALIDATION))
+    classifier = Classifier(session, metadata, identity=str(file))
+    scores = [score for split in (VALIDATION, "private_test") for score in evaluate(classifier, faces, split=split)]
+    _save(model, replace(metadata, scores=tuple(score.to_claim() for score in scores)), file)
+    return ExportReport(
+        epoch=int(checkpoint["epoch"]),
+        difference=difference,
+        temperatures={output.name: output.temperature for output in metadata.outputs},
+        scores=tuple(headlines([score for score in scores if score.split != VALIDATION])),
+    )
+
+
+def _calibrated(classifier: Classifier, faces: LabelledFaces) -> Metadata:
+    """Return the metadata with the temperature of each output fitted on one pass over `faces`."""
+    metadata = classifier.metadata
+    answers = classifier(faces.pictures(metadata.size, grey=classifier.grey))
+    outputs = list(metadata.outputs)
+    for index, _, truth in labellings(metadata.outputs, faces):
+        wanted = positions(truth, outputs[index].labels)
+        outputs[index] = replace(outputs[index], temperature=round(fit_temperature(answers[index], wanted), 4))
+    return replace(metadata, outputs=tuple(outputs))
 
 
 def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +130,7 @@ def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _network(recipe: Recipe, checkpoint: Mapping[str, Any]) -> EmbeddedNetwork:
-    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
+    network = build_network(recipe)
     weights = {
         name.removeprefix("network."): value
         for name, value in checkpoint["state_dict"].items()

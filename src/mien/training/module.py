@@ -12,7 +12,7 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.training.augmentation import augmentation
-from mien.training.network import EmbeddedNetwork
+from mien.training.network import build_network
 from mien.training.recipe import Recipe
 from mien.training.targets import FER2013_OUTPUT, VOTES_OUTPUT, normalise
 
@@ -26,7 +26,7 @@ class EmbeddedModule(LightningModule):
         super().__init__()
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
-        self.network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
+        self.network = build_network(recipe)
         self.augmentation = augmentation(recipe)
         self.votes_accuracy = MulticlassAccuracy(len(VOTES_OUTPUT), average="micro")
         self.fer2013_accuracy = MulticlassAccuracy(len(FER2013_OUTPUT), average="micro")

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mien.training.recipe import Recipe
+
+LEAST_VARIANCE = 0.02
+"""Added to a picture's variance; the network's input has 64 grey levels to a unit, so this is 9 levels of spread."""
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut (He et al., 2016), the shortcut pooled where the block strides.
@@ -35,10 +40,20 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
+def even_contrast(x: Tensor) -> Tensor:
+    """Return pictures (n, 1, h, w) each with mean 0 and spread 1, so that light and contrast do not matter.
+
+    Frames of films are duller than the photos of the training data. The spread of a picture next to
+    uniform is not raised to 1: that would be its noise.
+    """
+    x = x - x.mean(dim=(2, 3), keepdim=True)
+    return x * torch.rsqrt(x.square().mean(dim=(2, 3), keepdim=True) + LEAST_VARIANCE)
+
+
 class EmbeddedNetwork(nn.Module):
     """Grey faces (n, 1, size, size), normalised → logits of `votes` (n, 8) and `fer2013` (n, 7)."""
 
-    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
+    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(1, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)
@@ -50,6 +65,7 @@ class EmbeddedNetwork(nn.Module):
                 stages.append(ResidualBlock(channels, width, stride=2 if index == 0 else 1))
                 channels = width
         self.stages = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(dropout)
         self.votes = nn.Linear(channels, 8)
         self.fer2013 = nn.Linear(channels, 7)
         for module in self.modules():
@@ -58,8 +74,13 @@ class EmbeddedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (votes, fer2013)."""
-        features = self.stages(self.stem(x)).mean(dim=(2, 3))
+        features = self.dropout(self.stages(self.stem(even_contrast(x))).mean(dim=(2, 3)))
         return self.votes(features), self.fer2013(features)
+
+
+def build_network(recipe: Recipe) -> EmbeddedNetwork:
+    """Return the network of a recipe, freshly initialised."""
+    return EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks, dropout=recipe.dropout)
 
 
 def multiply_adds(network: nn.Module, size: int) -> int:

@@ -13,8 +13,10 @@ from mien.errors import UsageError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _RANGES: dict[str, tuple[float, float]] = {
+    "dropout": (0, 0.95),
     "max_not_a_face_votes": (0, 10),
     "min_votes": (0, 10),
+    "balance": (0, 1),
     "learning_rate": (0, 100),
     "momentum": (0, 1),
     "weight_decay": (0, 10),
@@ -39,8 +41,10 @@ class Recipe:
     stem: int
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
+    dropout: float
     max_not_a_face_votes: int
     min_votes: int
+    balance: float
     epochs: int
     batch_size: int
     learning_rate: float

@@ -14,9 +14,11 @@ from typing import Any
 
 import kornia
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import mien
@@ -26,27 +28,31 @@ from mien.training.folder import RunFolder, fingerprint
 from mien.training.module import EmbeddedModule
 from mien.training.network import multiply_adds
 from mien.training.recipe import Recipe
-from mien.training.targets import Targets, targets, training_rows
+from mien.training.targets import Targets, repetitions, targets, training_rows
 
 METRICS = ("epoch", "train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score", "seconds")
 
 
 class EpochSampler(Sampler[int]):
-    """A permutation of the rows that depends on (seed, epoch) alone; Lightning calls `set_epoch`."""
+    """The rows as often as `times` (n,) says, in an order that depends on (seed, epoch) alone.
 
-    def __init__(self, count: int, recipe: Recipe) -> None:
-        self.count, self.recipe, self.epoch = count, recipe, 0
+    Lightning calls `set_epoch`.
+    """
+
+    def __init__(self, times: NDArray[np.int64], recipe: Recipe) -> None:
+        self.rows = torch.from_numpy(np.repeat(np.arange(len(times)), times))
+        self.recipe, self.epoch = recipe, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the permutation of `epoch`."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.rows)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.recipe.epoch_seed(self.epoch))
-        return iter(torch.randperm(self.count, generator=generator).tolist())
+        return iter(self.rows[torch.randperm(len(self), generator=generator)].tolist())
 
 
 class EpochLog(Callback):
@@ -110,7 +116,7 @@ def train(recipe: Recipe, *, data: str | Path, run: str | Path, resume: bool = F
     validation = targets(faces.split("public_test"), size=recipe.size, min_votes=recipe.min_votes)
 
     torch.manual_seed(recipe.seed)
-    loader = _loader(training, recipe.batch_size, EpochSampler(len(training), recipe))
+    loader = _loader(training, recipe.batch_size, EpochSampler(repetitions(training, balance=recipe.balance), recipe))
     module = EmbeddedModule(recipe, steps_per_epoch=len(loader)).to(memory_format=torch.channels_last)
     trainer = _trainer(recipe, folder)
     if not resume:

@@ -40,9 +40,9 @@ class Targets:
 
 
 def training_rows(faces: LabelledFaces, *, max_not_a_face_votes: int) -> NDArray[np.bool_]:
-    """Return a mask of the rows to train on: split `train`, no copy of a test picture, one of each group."""
+    """Return a mask of the rows to train on: split `train`, nothing that looks like a test picture, nothing twice."""
     rows: NDArray[np.bool_] = faces.splits == "train"
-    rows &= ~faces.copied_in("public_test", "private_test") & faces.first_copies()
+    rows &= ~faces.similar_in("public_test", "private_test") & faces.first_similar()
     return rows & _is_face(faces, max_not_a_face_votes)
 
 
@@ -63,6 +63,23 @@ def targets(faces: LabelledFaces, *, size: int, min_votes: int) -> Targets:
         votes=torch.from_numpy(vote_distribution(faces.votes, min_votes=min_votes)),
         labels=torch.tensor([index[label] for label in faces.labels.tolist()]),
     )
+
+
+def repetitions(rows: Targets, *, balance: float) -> NDArray[np.int64]:
+    """Return how often each row (n,) is shown in an epoch, so that rare emotions are not drowned.
+
+    An emotion of which there are fewer rows than the median is repeated (median / its rows) ** `balance`
+    times, rounded; of the two that a row has, by its label and by most of its raters, the rarer counts.
+    """
+    voted = rows.votes.sum(dim=1) > 0
+    majority = torch.where(voted, rows.votes.argmax(dim=1), -1)
+    times = np.ones(len(rows), np.int64)
+    for names in (rows.labels.numpy(), majority.numpy()):
+        known, counts = np.unique(names[names >= 0], return_counts=True)
+        wanted = np.maximum(1, np.rint((np.median(counts) / counts) ** balance)).astype(np.int64)
+        for name, repeat in zip(known, wanted, strict=True):
+            times[names == name] = np.maximum(times[names == name], repeat)
+    return times
 
 
 def vote_distribution(votes: NDArray[np.int64], *, min_votes: int) -> NDArray[np.float32]:

@@ -22,11 +22,16 @@ def export(
     from mien.cli.train import require_training
 
     require_training()
+    from mien.emotions import set_name
     from mien.training.export import export_run
 
     report = export_run(run, file, data=data, licence=licence, overwrite=overwrite)
     typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
+    for name, temperature in report.temperatures.items():
+        typer.echo(f"  temperature of {name}: {temperature:.3f}, fitted on public_test", err=True)
     for score in report.scores:
-        which = f"{score['labels']} {score['split']} ({score['subset']}, {score['n']})"
-        flip = " with flip averaging" if score["flip"] else ""
-        typer.echo(f"  {which}{flip}: {score['accuracy']:.2f} %", err=True)
+        typer.echo(
+            f"  {score.labels}, {set_name(score.emotions)}, {score.split}, one pass: {score.accuracy:.2f} % of "
+            f"{score.n}, calibration error {score.reliability.error:.3f}",
+            err=True,
+        )

@@ -1,7 +1,9 @@
-"""Figures of a classifier on a split of labelled faces that are crops already."""
+"""Figures of a classifier on labelled faces that are crops already."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,44 +11,202 @@ from numpy.typing import NDArray
 
 from mien.classifier import Classifier
 from mien.datasets.labelled import LabelledFaces
-from mien.evaluation.truth import fer2013_labels, ferplus_majority, positions
+from mien.emotions import SETS, Emotion, set_name
+from mien.errors import DataError
+from mien.evaluation.calibration import Reliability, reliability
+from mien.evaluation.truth import labellings, positions
 
-_TRUTHS = {"fer2013": ("fer2013", fer2013_labels), "votes": ("ferplus", ferplus_majority)}
-"""By the name of a model's output: the name of the labelling that it is scored on, and where it is from."""
+Floats = NDArray[np.float64]
+
+TEST_SPLITS = ("private_test", "test")
+"""The splits that figures are reported on, where none is named; the first that a set has."""
+_RESAMPLES = 10_000
 
 
-def score(classifier: Classifier, faces: LabelledFaces, *, split: str) -> list[dict[str, Any]]:
-    """Return the accuracy in percent of every output that has a labelling here.
+@dataclass(frozen=True, slots=True, eq=False)
+class Score:
+    """How well one output of a model names the faces of one subset, in one set of emotions.
 
-    Each is given with and without flip averaging, on all pictures and on those without a copy in
-    `train` (`deduplicated`).
+    Attributes:
+        labels: the labelling that is taken for the truth: `fer2013`, or `ferplus` (majority of the raters).
+        emotions: the set. Only faces whose label lies in it count, and the scores are renormalised over it.
+        split: of the data.
+        subset: `all`, or `deduplicated`: without the copies of training pictures.
+        flip: whether each answer is averaged with that to the mirrored face.
+        n: faces.
+        accuracy: share of faces whose label is named, in percent.
+        interval: the middle 95 % of the accuracy when the faces are drawn again with replacement, in percent.
+        macro_f1: mean over the emotions of the harmonic mean of precision and recall, in percent.
+        recall: by emotion, share of its faces that are named so, in percent; emotions without a face are left out.
+        confusion: counts (k, k), a row for each label, a column for each answer, in the order of `emotions`.
+        reliability: how often answers of each confidence are right, and the calibration error.
+
     """
-    rows = faces.splits == split
-    copied = faces.copied_in("train")[rows]
+
+    labels: str
+    emotions: tuple[Emotion, ...]
+    split: str
+    subset: str
+    flip: bool
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    macro_f1: float
+    recall: Mapping[Emotion, float]
+    confusion: NDArray[np.int64]
+    reliability: Reliability
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the figures are of."""
+        return {
+            "labels": self.labels,
+            "emotions": set_name(self.emotions),
+            "split": self.split,
+            "subset": self.subset,
+            "flip": self.flip,
+        }
+
+    def to_claim(self) -> dict[str, Any]:
+        """Return the figures that a model's file carries."""
+        return {
+            **self.key,
+            "n": self.n,
+            "accuracy": round(self.accuracy, 2),
+            "macro_f1": round(self.macro_f1, 2),
+            "ece": round(self.reliability.error, 4),
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """Return all figures as plain values."""
+        return {
+            **self.to_claim(),
+            "interval": [round(bound, 2) for bound in self.interval],
+            "recall": {str(emotion): round(value, 2) for emotion, value in self.recall.items()},
+            "order": [str(emotion) for emotion in self.emotions],
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def default_split(faces: LabelledFaces) -> str:
+    """Return the split to report on where none is named.
+
+    Raises:
+        DataError: the set has none of `TEST_SPLITS`.
+
+    """
+    known = sorted(set(faces.splits.tolist()))
+    if (split := next((name for name in TEST_SPLITS if name in known), None)) is None:
+        raise DataError(f"{faces.root}: it has no split {' or '.join(TEST_SPLITS)}; name one of {', '.join(known)}")
+    return split
+
+
+def evaluate(classifier: Classifier, faces: LabelledFaces, *, split: str) -> list[Score]:
+    """Return the figures of every output that has a labelling in `faces`, in every set that it covers.
+
+    The output's own labels come first, one pass before flip averaging, all faces before the
+    deduplicated ones: the first score of a labelling is what `analyze` does.
+
+    Raises:
+        DataError: the set has no such split, or no output of the model has a labelling in it.
+        SourceError: a picture cannot be read.
+
+    """
     chosen = faces.split(split)
-    pictures = chosen.pictures(classifier.metadata.size)
+    copied = faces.copied_in("train")[faces.splits == split] if split != "train" else np.zeros(len(chosen), bool)
+    pictures = chosen.pictures(classifier.metadata.size, grey=classifier.grey)
+    plain, mirrored = classifier(pictures), classifier(pictures[:, :, ::-1])
+    subsets = {"all": np.ones(len(chosen), bool), "deduplicated": ~copied}
     scores = []
-    for flip in (False, True):
-        answers = classifier(pictures, flip=flip)
-        for output, probabilities in zip(classifier.metadata.outputs, answers, strict=True):
-            if output.name not in _TRUTHS:
-                continue
-            labelling, truth = _TRUTHS[output.name]
-            wanted = positions(truth(chosen), output.labels)
-            right = probabilities.argmax(axis=1) == wanted
-            for subset, mask in (("all", wanted >= 0), ("deduplicated", (wanted >= 0) & ~copied)):
-                scores.append(
-                    {
-                        "labels": labelling,
-                        "split": split,
-                        "subset": subset,
-                        "flip": flip,
-                        "n": int(mask.sum()),
-                        "accuracy": _percent(right[mask]),
-                    }
-                )
+    for output, labels, truth in labellings(classifier.metadata.outputs, chosen):
+        one = plain[output].astype(np.float64)
+        both = (one + mirrored[output]) / 2.0
+        own = classifier.metadata.outputs[output].labels
+        for emotions in _sets(own):
+            columns = [own.index(emotion) for emotion in emotions]
+            wanted = positions(truth, emotions)
+            for subset, mask in subsets.items():
+                rows = mask & (wanted >= 0)
+                if not rows.any():
+                    continue
+                for flip, shares in ((False, one), (True, both)):
+                    key = (labels, emotions, split, subset, flip)
+                    scores.append(_score(key, _renormalised(shares[rows][:, columns]), wanted[rows]))
+    if not scores:
+        raise DataError(f"{faces.root}: no face of {split} has a label that the model knows")
     return scores
 
 
-def _percent(right: NDArray[np.bool_]) -> float:
-    return round(100.0 * float(right.mean()), 2) if right.size else 0.0
+def headlines(scores: Sequence[Score]) -> Iterator[Score]:
+    """Yield for each labelling the figures of what `analyze` does: the model's own labels, one pass, all faces."""
+    seen = set()
+    for score in scores:
+        if score.labels not in seen:
+            seen.add(score.labels)
+            yield score
+
+
+def largest_difference(claims: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> tuple[int, float]:
+    """Return how many of a file's `claims` speak of the same as `scores`, and the most they differ by, in points."""
+    reached = {tuple(score.key.items()): score.accuracy for score in scores}
+    names = scores[0].key if scores else {}
+    pairs = [
+        (claim["accuracy"], reached[key])
+        for claim in claims
+        if (key := tuple((name, claim.get(name)) for name in names)) in reached and "accuracy" in claim
+    ]
+    return len(pairs), max((abs(claimed - measured) for claimed, measured in pairs), default=0.0)
+
+
+def _sets(own: tuple[Emotion, ...]) -> list[tuple[Emotion, ...]]:
+    """Return a model's own labels, in the order of the named set where they are one, and the named sets within."""
+    known = set(own)
+    named = [emotions for emotions in reversed([*SETS.values()]) if set(emotions) < known]
+    same = next((emotions for emotions in SETS.values() if set(emotions) == known), own)
+    return [same, *named]
+
+
+def _renormalised(shares: Floats) -> Floats:
+    totals = shares.sum(axis=1, keepdims=True)
+    even = np.full_like(shares, 1.0 / shares.shape[1])
+    renormalised: Floats = np.divide(shares, totals, out=even, where=totals > 0)
+    return renormalised
+
+
+def _score(
+    key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats, wanted: NDArray[np.intp]
+) -> Score:
+    labels, emotions, split, subset, flip = key
+    answers = shares.argmax(axis=1)
+    confusion = np.zeros((len(emotions), len(emotions)), np.int64)
+    np.add.at(confusion, (wanted, answers), 1)
+    right = answers == wanted
+    of_label, of_answer, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
+    occurs = of_label + of_answer > 0
+    f1 = 2.0 * hits[occurs] / (of_label + of_answer)[occurs]
+    return Score(
+        labels=labels,
+        emotions=emotions,
+        split=split,
+        subset=subset,
+        flip=flip,
+        n=len(wanted),
+        accuracy=100.0 * float(right.mean()),
+        interval=_bootstrap(right),
+        macro_f1=100.0 * float(f1.mean()),
+        recall={
+            emotion: 100.0 * float(hits[i] / of_label[i]) for i, emotion in enumerate(emotions) if of_label[i] > 0
+        },
+        confusion=confusion,
+        reliability=reliability(shares.max(axis=1), right),
+    )
+
+
+def _bootstrap(right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return the percentile interval of 95 % (Efron, 1979), in percent.
+
+    Drawing n answers with replacement and counting the right ones is drawing from a binomial.
+    """
+    draws = np.random.default_rng(0).binomial(len(right), right.mean(), _RESAMPLES) / len(right)
+    low, high = np.percentile(100.0 * draws, [2.5, 97.5])
+    return float(low), float(high)

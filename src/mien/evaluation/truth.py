@@ -1,6 +1,8 @@
-"""What the labels of a set say, as the two labellings of FER2013 are scored."""
+"""What is taken for the truth: the two labellings of FER2013, and the output that each is scored on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,20 @@ from numpy.typing import NDArray
 from mien.datasets.labelled import VOTED, LabelledFaces
 from mien.emotions import Emotion
 from mien.errors import DataError
+from mien.models.metadata import Output
+
+
+def labellings(outputs: Sequence[Output], faces: LabelledFaces) -> Iterator[tuple[int, str, NDArray[np.str_]]]:
+    """Yield (index of the output, name of the labelling, label of each face (n,)) for all that fit together.
+
+    The FERPlus votes are scored on the output `votes`, the labels on the output `fer2013`. A model that
+    has neither is scored by its first output on the labels.
+    """
+    index = {output.name: i for i, output in enumerate(outputs)}
+    if "fer2013" in index or "votes" not in index:
+        yield index.get("fer2013", 0), "fer2013", fer2013_labels(faces)
+    if "votes" in index and faces.votes is not None:
+        yield index["votes"], "ferplus", ferplus_majority(faces)
 
 
 def fer2013_labels(faces: LabelledFaces) -> NDArray[np.str_]:

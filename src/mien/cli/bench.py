@@ -1,0 +1,45 @@
+"""`mien bench`: how fast mien is on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bench(
+    pictures: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PICTURE]...", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model by name, or an .onnx file.")] = "embedded",
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Measure the speed of detection, classification and whole pictures, the cold start and the memory.
+
+    Medians after a first run that does not count. Leave the machine alone meanwhile.
+    """
+    import json
+    from dataclasses import asdict
+
+    from mien.cli.table import plain_table
+    from mien.evaluation.speed import machine, measure
+
+    about = machine()
+    figures = list(measure(model=model, pictures=pictures or (), runs=runs))
+    if as_json:
+        typer.echo(json.dumps({"machine": about, "figures": [asdict(figure) for figure in figures]}, indent=1))
+        return
+    typer.echo(f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}\n")
+    rows = [
+        (
+            figure.what,
+            f"{figure.value:.1f} {figure.unit}",
+            f"{figure.least:.1f} to {figure.most:.1f}",
+            "" if figure.rate is None else f"{figure.rate:.0f} a second",
+        )
+        for figure in figures
+    ]
+    typer.echo(plain_table(("", "median", "range", "rate"), rows, right={1, 2, 3}))

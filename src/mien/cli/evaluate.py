@@ -1,0 +1,68 @@
+"""`mien evaluate`: how good a model is, on labelled faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model by name, such as embedded, or an .onnx file.")
+    ],
+    data: Annotated[
+        Path, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data unpack-fer` makes.")
+    ],
+    split: Annotated[
+        str | None, typer.Option(help="The split to measure on. Default: private_test, or else test.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print all figures as JSON, a list of objects, and nothing else.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write Markdown, HTML, JSON and charts to this folder."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a report that exists.")] = False,
+) -> None:
+    """Measure a model on labelled faces: accuracy, macro-F1, recall, confusion, calibration.
+
+    FER2013's labels are asked of the output `fer2013`, the majority of the FERPlus raters of `votes`.
+    Each figure is given for all faces and without copies of training pictures, for one pass (what
+    `mien analyze` does) and averaged with the mirrored face (`--flip`). Needs no torch.
+    """
+    import json
+
+    from mien.classifier import open_classifier
+    from mien.cli.table import plain_table
+    from mien.datasets.labelled import read_labelled_faces
+    from mien.evaluation.report import check_report, recall_table, score_table, write_report
+    from mien.evaluation.scores import default_split, largest_difference
+    from mien.evaluation.scores import evaluate as measure
+
+    if report is not None:
+        check_report(report, overwrite=overwrite)
+    classifier = open_classifier(model)
+    faces = read_labelled_faces(data)
+    chosen = split or default_split(faces)
+    scores = measure(classifier, faces, split=chosen)
+    if report is not None:
+        write_report(
+            report, scores, model=classifier.identity, metadata=classifier.metadata, data=data, overwrite=overwrite
+        )
+    if as_json:
+        typer.echo(json.dumps([score.to_record() for score in scores], indent=1))
+        return
+    typer.echo(f"{classifier.identity} on {data}, split {chosen}\n")
+    heads, rows = score_table(scores)
+    typer.echo(plain_table(heads, rows, right=range(3, len(heads))))
+    heads, rows = recall_table(scores)
+    typer.echo(f"\n{plain_table(heads, rows, right=range(1, len(heads)))}")
+    count, difference = largest_difference(classifier.metadata.scores, scores)
+    if count:
+        typer.echo(f"\nThe file claims {count} of these accuracies; the largest difference is {difference:.2f} points.")
+    if report is not None:
+        typer.echo(f"The report is in {report / 'report.html'}")
+

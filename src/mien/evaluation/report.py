@@ -1,0 +1,169 @@
+"""Scores → a folder that can be passed on: report.md, report.html, report.json and the charts."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+import mien
+from mien.emotions import set_name
+from mien.errors import OutputError, UsageError
+from mien.evaluation.charts import draw_confusion, draw_reliability, require_charts
+from mien.evaluation.scores import Score, headlines
+from mien.models.metadata import Metadata
+
+Table = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""The heads of the columns, and the rows."""
+
+_REPORT = "report.json"  # by which a folder is known as a report
+_NOTES = (
+    "fer2013: that set's own label is taken for the truth. ferplus: the emotion that most of its ten raters named; "
+    "faces where that is unknown, or no face, are left out.",
+    "A set counts the faces whose label lies in it, with the scores renormalised over it.",
+    "deduplicated: without the faces of which a copy is among the training pictures.",
+    "One pass is what `mien analyze` does; flip averages the answers to the face and to its mirror image.",
+    "In brackets: the middle 95 % when the faces are drawn again. Calibration error: 15 bins of equal width.",
+)
+
+
+def check_report(folder: Path, *, overwrite: bool) -> None:
+    """Check that a report can be written to `folder`, before anything is measured.
+
+    Raises:
+        MissingExtraError: the charts cannot be drawn.
+        UsageError: the folder is there and `overwrite` is off, or it is no report.
+
+    """
+    require_charts()
+    if folder.exists() and not overwrite:
+        raise UsageError(f"{folder}: it exists already; name another folder or pass --overwrite")
+    if folder.exists() and not (folder / _REPORT).is_file():
+        raise UsageError(f"{folder}: it is not a report that mien made, so it is not overwritten")
+
+
+def write_report(
+    folder: Path, scores: Sequence[Score], *, model: str, metadata: Metadata, data: Path, overwrite: bool = False
+) -> None:
+    """Write the report on `scores`, which takes its name `folder` when it is whole.
+
+    Raises:
+        MissingExtraError, UsageError: as `check_report`.
+        OutputError: it cannot be written.
+
+    """
+    check_report(folder, overwrite=overwrite)
+    title = f"{model} on {data.resolve().name}, {scores[0].split}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
+    except OSError as error:
+        raise OutputError(f"{folder}: the report cannot be written ({error.strerror or error})") from error
+    try:
+        new = scratch / "new"
+        new.mkdir()
+        charts = []
+        for score in headlines(scores):
+            for kind, draw in (("confusion", draw_confusion), ("reliability", draw_reliability)):
+                charts.append(f"{kind}-{score.labels}.png")
+                draw(score, new / charts[-1])
+        facts = {"model": model, "data": data.resolve().name, "mien": mien.__version__}
+        records = [score.to_record() for score in scores]
+        (new / _REPORT).write_text(json.dumps({**facts, "scores": records}, indent=1), "utf-8")
+        (new / "report.md").write_text(_markdown(title, scores, metadata, charts), "utf-8")
+        (new / "report.html").write_text(_html(title, scores, metadata, [new / chart for chart in charts]), "utf-8")
+        if folder.exists():
+            folder.rename(scratch / "old")
+        new.rename(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: the report cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def score_table(scores: Sequence[Score]) -> Table:
+    """Return a row for each labelling, set and subset, with and without flip averaging side by side."""
+    heads = ("labels", "emotions", "faces", "n", "accuracy %", "macro-F1 %", "calib. error", "with flip %")
+    heads += ("macro-F1 %",)
+    pairs = zip((s for s in scores if not s.flip), (s for s in scores if s.flip), strict=True)
+    return heads, [
+        (
+            one.labels,
+            set_name(one.emotions),
+            one.subset,
+            str(one.n),
+            f"{one.accuracy:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})",
+            f"{one.macro_f1:.2f}",
+            f"{one.reliability.error:.3f}",
+            f"{both.accuracy:.2f}",
+            f"{both.macro_f1:.2f}",
+        )
+        for one, both in pairs
+    ]
+
+
+def recall_table(scores: Sequence[Score]) -> Table:
+    """Return a row for each labelling, with the recall of every emotion in one pass."""
+    tops = list(headlines(scores))
+    emotions = sorted({emotion for top in tops for emotion in top.emotions})
+    return ("recall %", *map(str, emotions)), [
+        (top.labels, *(f"{top.recall[emotion]:.1f}" if emotion in top.recall else "" for emotion in emotions))
+        for top in tops
+    ]
+
+
+def _about(metadata: Metadata) -> list[str]:
+    temperatures = ", ".join(f"{output.name} {output.temperature:.3f}" for output in metadata.outputs)
+    return [
+        f"Trained on: {'; '.join(metadata.data)}",
+        f"Licence of the weights: {metadata.licence}",
+        f"Temperatures: {temperatures}",
+        f"Made by: {metadata.reproduce}",
+    ]
+
+
+def _markdown(title: str, scores: Sequence[Score], metadata: Metadata, charts: Iterable[str]) -> str:
+    parts = [f"# {title}", *map(_markdown_table, (score_table(scores), recall_table(scores)))]
+    parts += ["\n".join(f"- {note}" for note in _NOTES)]
+    parts += [f"![{Path(chart).stem}]({chart})" for chart in charts]
+    parts += ["## The model", "\n".join(f"- {line}" for line in _about(metadata))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    heads, rows = table
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _html(title: str, scores: Sequence[Score], metadata: Metadata, charts: Iterable[Path]) -> str:
+    template = Template((resources.files("mien.evaluation") / "report.html").read_text("utf-8"))
+    pictures = "".join(
+        f'<img alt="{html.escape(chart.stem)}" '
+        f'src="data:image/png;base64,{base64.b64encode(chart.read_bytes()).decode()}">'
+        for chart in charts
+    )
+    return template.substitute(
+        title=html.escape(title),
+        tables=_html_table(score_table(scores)) + _html_table(recall_table(scores)),
+        notes=_html_list(_NOTES),
+        charts=pictures,
+        about=_html_list(_about(metadata)),
+    )
+
+
+def _html_table(table: Table) -> str:
+    heads, rows = table
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in heads)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _html_list(lines: Iterable[str]) -> str:
+    return "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in lines) + "</ul>"

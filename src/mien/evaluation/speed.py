@@ -1,0 +1,179 @@
+"""How fast mien is on this machine, and how much memory it takes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+import mien
+from mien.analyzer import Analyzer
+from mien.classifier import open_classifier
+from mien.detectors import open_detector
+from mien.errors import MienError
+from mien.models.session import execution_providers
+from mien.results import Frame
+from mien.sources import read_picture
+
+WIDTH, HEIGHT = 1280, 720
+BATCHES = (1, 32, 256)
+GRIDS = {1: (1, 1), 6: (3, 2), 30: (6, 5)}
+"""Columns and rows of the scenes, by the number of their faces."""
+_COLD_RUNS = 3
+_CHILD = """
+import sys
+import mien
+mien.analyze(sys.argv[1], model=sys.argv[2])
+try:
+    import resource
+except ImportError:
+    print(0)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One thing measured.
+
+    Attributes:
+        what: in words.
+        value: the median of the runs.
+        least, most: of the runs.
+        unit: `ms` or `MB`.
+        runs: how many.
+        rate: faces or pictures a second; None where that makes no sense.
+
+    """
+
+    what: str
+    value: float
+    least: float
+    most: float
+    unit: str
+    runs: int
+    rate: float | None = None
+
+
+def scene(faces: int) -> Frame:
+    """Return a 1280x720 picture with 1, 6 or 30 faces: one portrait (NASA, public domain) in a grid."""
+    columns, rows = GRIDS[faces]
+    cell = (-(-WIDTH // columns), HEIGHT // rows)
+    with resources.files("mien.evaluation").joinpath("face.jpg").open("rb") as file, Image.open(file) as portrait:
+        tile = ImageOps.fit(portrait.convert("RGB"), cell, Image.Resampling.BILINEAR, centering=(0.5, 0.3))
+    picture = Image.new("RGB", (WIDTH, HEIGHT))
+    for i in range(faces):
+        picture.paste(tile, (i % columns * cell[0], i // columns * cell[1]))
+    return Frame(np.asarray(picture), f"{faces} faces")
+
+
+def measure(*, model: str, pictures: Sequence[Path] = (), runs: int = 20) -> Iterator[Figure]:
+    """Yield the figures one by one: detector, classifier, whole pictures, cold start, memory.
+
+    Args:
+        model: of expressions.
+        pictures: files to measure whole analyses of, instead of the scenes with 1, 6 and 30 faces.
+        runs: of each, after one that does not count.
+
+    Raises:
+        ModelError: the model cannot be used.
+        SourceError: a picture cannot be read.
+
+    """
+    frames = [read_picture(picture) for picture in pictures] or [scene(faces) for faces in GRIDS]
+    detector, analyzer = open_detector("mtcnn"), Analyzer(model=model)
+    for frame in frames if pictures else [scene(6)]:
+        found = len(detector([frame])[0])
+        about = f"detector, {_size(frame)}, {found} face{'s' * (found != 1)} found"
+        yield _timed(about, lambda frame=frame: detector([frame]), runs, 1)  # type: ignore[misc]
+    classifier = open_classifier(model)
+    size = classifier.metadata.size
+    shape = (size, size) if classifier.grey else (size, size, 3)
+    for batch in BATCHES:
+        crops = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype=np.uint8)
+        yield _timed(f"classifier, batch of {batch}", lambda crops=crops: classifier(crops), runs, batch)  # type: ignore[misc]
+    for frame in frames:
+        found = len(analyzer.analyze_frames([frame])[0].faces)
+        about = f"picture, {_size(frame)}, {found} face{'s' * (found != 1)} found"
+        yield _timed(about, lambda frame=frame: analyzer.analyze_frames([frame]), runs, 1)  # type: ignore[misc]
+    yield from _cold_start(model)
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    memory = None
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": memory,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "mien": mien.__version__,
+        "onnxruntime": version("onnxruntime"),
+        "numpy": version("numpy"),
+        "pillow": version("pillow"),
+        "providers": execution_providers(),
+    }
+
+
+def _timed(what: str, work: Callable[[], object], runs: int, items: int) -> Figure:
+    work()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        times.append(1000.0 * (time.perf_counter() - started))
+    return _figure(what, times, "ms", rate=1000.0 * items / statistics.median(times))
+
+
+def _cold_start(model: str) -> Iterator[Figure]:
+    """Yield the time of a new process that analyses one picture, and the most memory that it held."""
+    with resources.as_file(resources.files("mien.evaluation") / "face.jpg") as picture:
+        times, peaks = [], []
+        for _ in range(_COLD_RUNS):
+            started = time.perf_counter()
+            child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
+                [sys.executable, "-c", _CHILD, str(picture), model], capture_output=True, text=True, check=False
+            )
+            times.append(1000.0 * (time.perf_counter() - started))
+            if child.returncode:
+                raise MienError(f"a new process could not analyse a picture: {child.stderr.strip()[-300:]}")
+            peaks.append(int(child.stdout) / (2**20 if sys.platform == "darwin" else 2**10))
+    yield _figure("cold start: a new process analyses one picture", times, "ms")
+    if max(peaks) > 0:
+        yield _figure("peak memory of that process", peaks, "MB")
+
+
+def _figure(what: str, values: Sequence[float], unit: str, *, rate: float | None = None) -> Figure:
+    numbers = (round(number, 2) for number in (statistics.median(values), min(values), max(values)))
+    value, least, most = numbers
+    return Figure(what, value, least, most, unit, len(values), None if rate is None else round(rate, 1))
+
+
+def _size(frame: Frame) -> str:
+    return f"{frame.width}x{frame.height}"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -98,7 +98,7 @@ COMPLETE = {
 """The metadata of a classifier, with nothing missing."""
 
 
-def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None:
+def write_model(path, properties: dict[str, str], *, first: float = 1.0, output: str = "votes") -> None:
     """Write a classifier of one linear layer; with `first`, only the first label has weights, of that size."""
     table = np.ones((48 * 48, 2), np.float32)
     if first != 1.0:
@@ -107,11 +107,11 @@ def write_model(path, properties: dict[str, str], *, first: float = 1.0) -> None
     graph = onnx.helper.make_graph(
         [
             onnx.helper.make_node("Flatten", ["faces"], ["flat"]),
-            onnx.helper.make_node("MatMul", ["flat", "weights"], ["votes"]),
+            onnx.helper.make_node("MatMul", ["flat", "weights"], [output]),
         ],
         "test",
         [onnx.helper.make_tensor_value_info("faces", onnx.TensorProto.FLOAT, ["n", 1, 48, 48])],
-        [onnx.helper.make_tensor_value_info("votes", onnx.TensorProto.FLOAT, ["n", 2])],
+        [onnx.helper.make_tensor_value_info(output, onnx.TensorProto.FLOAT, ["n", 2])],
         [weights],
     )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
-    from mien.results import Detection, Face, Frame, Result
+    from mien.results import Detection, Face, Frame, Result, to_pandas
 
 __all__ = [
     "SETS",
@@ -42,6 +42,7 @@ __all__ = [
     "UsageError",
     "analyze",
     "annotate",
+    "to_pandas",
 ]
 
 __version__ = "0.1.0"
@@ -52,7 +53,7 @@ _ROOMS = {
     "drawing": ("annotate",),
     "emotions": ("SETS", "Emotion"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "results": ("Detection", "Face", "Frame", "Result"),
+    "results": ("Detection", "Face", "Frame", "Result", "to_pandas"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.emotions import Emotion
+from mien.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from pandas import DataFrame
 
 SCHEMA = 1
 """Version of the record; changes are additions only."""
+
+_FRAME_COLUMNS = ("schema", "source", "frame", "time", "width", "height", "model")
+_FACE_COLUMNS = ("face", "x1", "y1", "x2", "y2", "detection", "track", "emotion", "confidence")
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture; x2 and y2 are edges, not the last pixels."""
@@ -76,6 +81,8 @@ class Face:
         detection: the detector's probability that this is a face; None where no detector looked.
         scores: probabilities that sum to 1 over the chosen emotions.
         landmarks: as in `Detection`.
+        square: what the model was shown: centre x and y and side in pixels of the picture, and the angle
+            in radians by which the square is turned, clockwise as seen.
         track: number of the person within a film; None in still pictures.
         smoothed: `scores` smoothed over time; None where nothing was smoothed.
 
@@ -85,6 +92,7 @@ class Face:
     detection: float | None
     scores: Mapping[Emotion, float]
     landmarks: tuple[Point, ...] | None = None
+    square: tuple[float, float, float, float] | None = None
     track: int | None = None
     smoothed: Mapping[Emotion, float] | None = None
 
@@ -110,6 +118,15 @@ class Face:
             "scores": _rounded(self.scores),
             "smoothed": None if self.smoothed is None else _rounded(self.smoothed),
         }
+
+    def to_row(self, number: int) -> dict[str, Any]:
+        """Return the face as columns of a table; `number` counts the faces of a frame from 1."""
+        record = self.to_record()
+        row = {"face": number, **dict(zip(("x1", "y1", "x2", "y2"), record["box"], strict=True))}
+        row |= {name: record[name] for name in ("detection", "track", "emotion", "confidence")}
+        for kind, name in (("scores", "score"), ("smoothed", "smoothed")):
+            row |= {f"{name}_{emotion}": score for emotion, score in (record[kind] or {}).items()}
+        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +167,40 @@ class Result:
             "faces": [face.to_record() for face in self.faces],
             "error": self.error,
         }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return a row for each face, under the names in `columns`; one without a face where nobody is."""
+        frame = {"schema": SCHEMA, **{name: getattr(self, name) for name in _FRAME_COLUMNS[1:]}, "error": self.error}
+        return [{**frame, **face.to_row(number)} for number, face in enumerate(self.faces, start=1)] or [frame]
+
+    def to_pandas(self) -> DataFrame:
+        """Return `to_pandas` of this result alone."""
+        return to_pandas([self])
+
+
+def columns(emotions: Iterable[Emotion]) -> list[str]:
+    """Return the columns of a table of results whose scores are over `emotions`."""
+    names = [str(emotion) for emotion in emotions]
+    scores = [f"{kind}_{name}" for kind in ("score", "smoothed") for name in names]
+    return [*_FRAME_COLUMNS, *_FACE_COLUMNS, *scores, "error"]
+
+
+def to_pandas(results: Iterable[Result]) -> DataFrame:
+    """Return a pandas DataFrame with a row a face, and one for each frame in which nobody is.
+
+    The columns are those of `mien analyze --out NAME.csv`.
+
+    Raises:
+        UsageError: pandas is not installed.
+
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise UsageError("a table of results needs pandas, which is not installed: pip install pandas") from error
+    results = list(results)
+    known = {emotion: None for result in results for face in result.faces for emotion in face.scores}
+    return pandas.DataFrame([row for result in results for row in result.to_rows()], columns=columns(known))
 
 
 def _rounded(scores: Mapping[Emotion, float]) -> dict[str, float]:

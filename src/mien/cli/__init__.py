@@ -10,8 +10,12 @@ from typing import Annotated
 import typer
 
 from mien.cli.analyze import analyze
+from mien.cli.bench import bench
 from mien.cli.data import data
+from mien.cli.doctor import doctor
+from mien.cli.evaluate import evaluate
 from mien.cli.export import export
+from mien.cli.models import models
 from mien.cli.train import train
 from mien.errors import MienError, ModelError, UsageError
 
@@ -23,8 +27,12 @@ app = typer.Typer(
 )
 app.command()(analyze)
 app.command()(train)
+app.command()(evaluate)
 app.command()(export)
 app.add_typer(data, name="data")
+app.add_typer(models, name="models")
+app.command()(doctor)
+app.command()(bench)
 
 
 @app.callback(invoke_without_command=True)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mien.cli.inputs import Picture
+from mien.emotions import Emotion
 from mien.errors import OutputError, UsageError
-from mien.sinks import AnnotatedPictures, JsonLines, Sink, picture_name
+from mien.sinks import AnnotatedPictures, Crops, Csv, JsonLines, JsonList, Records, Sink, picture_name
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+_RECORDS = (".jsonl", ".json", ".csv")
 
 
 @contextmanager
-def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite: bool) -> Iterator[list[Sink]]:
+def open_outputs(
+    outs: Sequence[str],
+    pictures: Sequence[Picture],
+    *,
+    emotions: Sequence[Emotion],
+    crops: Path | None,
+    overwrite: bool,
+) -> Iterator[list[Sink]]:
     """Open a sink for each of `outs`, and give their outputs the final names on leaving without an error.
 
     Raises:
@@ -38,13 +47,16 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
     if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{more}: it exists already; name another output or pass --overwrite")
+    if crops is not None and not overwrite and os.path.isdir(crops) and any(crops.iterdir()):
+        raise UsageError(f"{crops}: there is something in it already; name another folder or pass --overwrite")
     sinks: list[Sink] = []
     try:
-        for out in outs:
-            try:
-                sinks.append(_open(out, targets, overwrite))
-            except OutputError as error:
-                raise UsageError(str(error)) from error
+        try:
+            sinks += (_open(out, targets, emotions, overwrite) for out in outs)
+            if crops is not None:
+                sinks.append(Crops(crops, _below(crops, pictures, lambda relative: relative)))
+        except OutputError as error:
+            raise UsageError(str(error)) from error
         yield sinks
     except BaseException:  # an interrupt too: what there is stays, under its provisional name
         for sink in sinks:
@@ -55,14 +67,20 @@ def open_outputs(outs: Sequence[str], pictures: Sequence[Picture], *, overwrite:
         sink.close()
 
 
-def _open(out: str, targets: Mapping[str, Mapping[str, Path]], overwrite: bool) -> Sink:
+def _open(
+    out: str, targets: Mapping[str, Mapping[str, Path]], emotions: Sequence[Emotion], overwrite: bool
+) -> Sink:
     if out in targets:
         return AnnotatedPictures(targets[out])
-    return JsonLines(sys.stdout if out == "-" else Path(out), overwrite=overwrite)
+    if out == "-":
+        return Records(sys.stdout, JsonLines())
+    suffix = Path(out).suffix.lower()
+    form = Csv(emotions) if suffix == ".csv" else JsonList() if suffix == ".json" else JsonLines()
+    return Records(Path(out), form, overwrite=overwrite)
 
 
 def _is_records(out: str) -> bool:
-    return out == "-" or Path(out).suffix.lower() == ".jsonl"
+    return out == "-" or Path(out).suffix.lower() in _RECORDS
 
 
 def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
@@ -76,19 +94,25 @@ def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
         return {pictures[0].name: path}
     if suffix and not os.path.isdir(path) and not out.endswith(("/", os.sep)):
         raise UsageError(
-            f"{out}: cannot write {suffix} files; name a folder, or a file in .jsonl, {', '.join(_PICTURES)}"
+            f"{out}: cannot write {suffix} files; name a folder, or a file in {', '.join(_RECORDS + _PICTURES)}"
         )
-    targets: dict[str, Path] = {}
+    names = _below(path, pictures, picture_name)
+    return {source: path / name for source, name in names.items()}
+
+
+def _below(folder: Path, pictures: Sequence[Picture], naming: Callable[[Path], Path]) -> dict[str, Path]:
+    """Return by picture the path below `folder` that `naming` makes of its place, checked to be all different."""
+    names: dict[str, Path] = {}
     sources: dict[Path, str] = {}
     for picture in pictures:
-        target = path / picture_name(picture.relative)
-        if (other := sources.get(target)) and other != picture.name:
+        name = naming(picture.relative)
+        if (other := sources.get(name)) and other != picture.name:
             raise UsageError(
-                f"{target}: both {other} and {picture.name} would go there; name the folder that holds both"
+                f"{folder / name}: both {other} and {picture.name} would go there; name the folder that holds both"
             )
-        sources[target] = picture.name
-        targets[picture.name] = target
-    return targets
+        sources[name] = picture.name
+        names[picture.name] = name
+    return names
 
 
 def _refuse_clashes(planned: Sequence[Path], pictures: Sequence[Picture]) -> None:

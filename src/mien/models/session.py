@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from mien.errors import ModelError
 
 
+def execution_providers() -> list[str]:
+    """Return what onnxruntime can compute with here, the preferred first.
+
+    Raises:
+        ModelError: onnxruntime is broken.
+
+    """
+    providers: list[str] = _onnxruntime().get_available_providers()
+    return providers
+
+
 class Session:
     """A loaded network with one input. Safe to call from several threads at once."""
 
@@ -26,12 +37,7 @@ class Session:
             ModelError: onnxruntime is broken, or does not take the file.
 
         """
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError(
-                f"onnxruntime cannot be loaded ({error}); reinstall it: pip install onnxruntime"
-            ) from error
+        onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Networks run in turn here: threads that spin after one would take the cores from the next.
@@ -55,3 +61,11 @@ class Session:
         """Return the outputs, in the order of `outputs`, for a batch `values`."""
         answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
         return answers
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(f"onnxruntime cannot be loaded ({error}); reinstall it: pip install onnxruntime") from error
+    return onnxruntime

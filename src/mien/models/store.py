@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from mien.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the registry says of a model.
+
+    Attributes:
+        name: by which it is asked for.
+        kind: `classifier` or `detector`.
+        purpose: what it is for, in a line.
+        licence: of its weights.
+        file: its file in the package.
+        sha256: of the file's content.
+
+    """
+
+    name: str
+    kind: str
+    purpose: str
+    licence: str
+    file: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +44,21 @@ class ModelFile:
     content: bytes
 
     @property
+    def sha256(self) -> str:
+        """The digest of the content, in hexadecimal digits."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
     def identity(self) -> str:
         """The name, an @ and the first twelve digits of the content's sha256."""
-        return f"{self.name}@{hashlib.sha256(self.content).hexdigest()[:12]}"
+        return f"{self.name}@{self.sha256[:12]}"
+
+
+@cache
+def registry() -> Mapping[str, Entry]:
+    """Return the models that mien knows by name."""
+    entries = tomllib.loads((resources.files("mien.models") / "registry.toml").read_text("utf-8"))
+    return MappingProxyType({name: Entry(name=name, **values) for name, values in entries.items()})
 
 
 def read_model(model: str | Path) -> ModelFile:
@@ -32,15 +68,17 @@ def read_model(model: str | Path) -> ModelFile:
         ModelError: there is no such model, or its file cannot be read.
 
     """
-    entries = _registry()
-    if str(model) in entries:
-        content = (resources.files("mien.models") / entries[str(model)]["file"]).read_bytes()
-        return ModelFile(name=str(model), content=content)
+    if (entry := registry().get(str(model))) is not None:
+        try:
+            content = (resources.files("mien.models") / entry.file).read_bytes()
+        except OSError as error:
+            raise ModelError(f"{model}: its file is missing from the installation; install mien again") from error
+        return ModelFile(name=entry.name, content=content)
     path = Path(model)
     try:
         return ModelFile(name=path.stem, content=path.read_bytes())
     except FileNotFoundError as error:
-        names = ", ".join(name for name, entry in entries.items() if entry["kind"] == "classifier")
+        names = ", ".join(entry.name for entry in registry().values() if entry.kind == "classifier")
         raise ModelError(
             f"{model}: there is no such model file, and no model of that name; the names are {names}"
         ) from error
@@ -48,9 +86,15 @@ def read_model(model: str | Path) -> ModelFile:
         raise ModelError(f"{model}: the model cannot be read ({error})") from error
 
 
-@cache
-def _registry() -> dict[str, dict[str, str]]:
-    """Return the entries of registry.toml by model name."""
-    text = (resources.files("mien.models") / "registry.toml").read_text("utf-8")
-    entries: dict[str, dict[str, str]] = tomllib.loads(text)
-    return entries
+def verify(entry: Entry) -> str | None:
+    """Return what is wrong with a model's file, or None where it is the one that the registry means.
+
+    Whether the network also runs is for its users to find out.
+    """
+    try:
+        found = read_model(entry.name).sha256
+    except ModelError as error:
+        return str(error)
+    if found != entry.sha256:
+        return f"{entry.name}: its file is damaged: sha256 {found}, not {entry.sha256}; install mien again"
+    return None

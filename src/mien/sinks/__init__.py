@@ -1,12 +1,13 @@
-"""Result → files: records and annotated pictures. Nothing half-written stands under a final name."""
+"""Result → files: records, annotated pictures, crops. Nothing half-written stands under a final name."""
 
 from typing import Protocol
 
 from mien.results import Frame, Result
-from mien.sinks.jsonl import JsonLines
+from mien.sinks.crops import Crops
 from mien.sinks.pictures import AnnotatedPictures, picture_name
+from mien.sinks.records import Csv, JsonLines, JsonList, Records
 
-__all__ = ["AnnotatedPictures", "JsonLines", "Sink", "picture_name"]
+__all__ = ["AnnotatedPictures", "Crops", "Csv", "JsonLines", "JsonList", "Records", "Sink", "picture_name"]
 
 
 class Sink(Protocol):

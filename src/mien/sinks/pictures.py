@@ -19,6 +19,47 @@ def picture_name(source: Path) -> Path:
     return source if source.suffix.lower() in _KEPT else source.with_name(source.name + ".png")
 
 
+def numbered(target: Path, result: Result) -> Path:
+    """Return the path for one frame's picture: of a film with the frame's number, else `target`."""
+    if result.time is None:
+        return target
+    return target.with_name(f"{target.stem}-{result.frame:06d}{target.suffix}")
+
+
+def check_folder(folder: Path) -> None:
+    """Make `folder` and check that it can be written to.
+
+    Raises:
+        OutputError: it cannot.
+
+    """
+    probe = folder / ".mien.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+
+
+def save_picture(image: Image.Image, target: Path) -> None:
+    """Write a picture, which takes its name when it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    """
+    partial = target.with_name(target.name + ".partial")
+    try:
+        image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
+        partial.replace(target)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{target}: the picture cannot be written ({reason})") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 class AnnotatedPictures:
     """Writes each annotated picture to the path that was planned for its source."""
 
@@ -31,28 +72,13 @@ class AnnotatedPictures:
         """
         self._targets = targets
         for folder in {target.parent for target in targets.values()}:
-            probe = folder / ".mien.partial"
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                probe.touch()
-                probe.unlink()
-            except OSError as error:
-                raise OutputError(f"{folder}: cannot be written to ({error.strerror or error})") from error
+            check_folder(folder)
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Write the annotated picture; a source that could not be read has none."""
-        if frame is None:
-            return
-        target = self._targets[result.source]
-        partial = target.with_name(target.name + ".partial")
-        try:
+        if frame is not None:
             image = Image.fromarray(annotate(frame.pixels, result))
-            image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
-            partial.replace(target)
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{target}: the annotated picture cannot be written ({error})") from error
-        finally:
-            partial.unlink(missing_ok=True)
+            save_picture(image, numbered(self._targets[result.source], result))
 
     def close(self, *, complete: bool = True) -> None:
         """Every picture has its final name already."""

@@ -1,0 +1,114 @@
+"""`mien models`: which models there are, what they say of themselves, and whether their files are whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from mien.models.metadata import Metadata
+
+models = typer.Typer(help="List models, show what they say of themselves, check their files.", no_args_is_help=True)
+
+
+@models.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list and nothing else.")] = False,
+) -> None:
+    """List the models that are known by name."""
+    import json
+    from dataclasses import asdict
+
+    from mien.cli.table import plain_table
+    from mien.models.store import read_model, registry
+
+    entries = [(entry, len(read_model(entry.name).content)) for entry in registry().values()]
+    if as_json:
+        typer.echo(json.dumps([{**asdict(entry), "bytes": size} for entry, size in entries], indent=1))
+        return
+    rows = [(entry.name, entry.kind, f"{size / 1e6:.2f} MB", entry.purpose) for entry, size in entries]
+    typer.echo(plain_table(("name", "kind", "size", "what it is for"), rows, right={2}))
+
+
+@models.command()
+def info(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, or an .onnx file.")] = "embedded",
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that the file says of itself, as JSON.")] = False,
+) -> None:
+    """Show what a model answers, what it was trained on and on what terms, and the scores that it claims."""
+    import json
+
+    from mien.cli.table import plain_table
+    from mien.models.metadata import KEY, parse_metadata
+    from mien.models.session import Session
+    from mien.models.store import read_model, registry
+
+    file = read_model(model)
+    entry = registry().get(model)
+    session = Session(file.content, name=model)
+    if entry is not None and KEY not in session.properties:
+        typer.echo(f"{file.identity}: {entry.purpose}; {entry.licence}\nsha256 {file.sha256}")
+        return
+    metadata = parse_metadata(session.properties, file=model)
+    if as_json:
+        typer.echo(json.dumps({"sha256": file.sha256, **json.loads(metadata.to_json())}, indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{file.identity} ({len(file.content) / 1e6:.2f} MB, sha256 {file.sha256})\n")
+    facts = [("" if i else name, value) for name, values in _facts(metadata).items() for i, value in enumerate(values)]
+    typer.echo(plain_table(None, facts))
+    if rows := [_claim(score) for score in metadata.scores if "accuracy" in score]:
+        typer.echo(f"\n{plain_table(_CLAIM, rows, right={4, 5, 6, 7})}")
+        typer.echo("\nMeasure them again by mien evaluate.")
+
+
+@models.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all of them.")] = None,
+) -> None:
+    """Check that the models' files are whole and run; the exit status is 1 where one is not."""
+    from mien.errors import ModelError, UsageError
+    from mien.models.session import Session
+    from mien.models.store import read_model, registry
+    from mien.models.store import verify as verify_file
+
+    chosen = names or list(registry())
+    if unknown := [name for name in chosen if name not in registry()]:
+        raise UsageError(f"there is no model {unknown[0]!r}; the names are {', '.join(registry())}")
+    failed = False
+    for name in chosen:
+        problem = verify_file(registry()[name])
+        if problem is None:
+            try:
+                Session(read_model(name).content, name=name)
+            except ModelError as error:
+                problem = str(error)
+        failed |= problem is not None
+        typer.echo(problem or f"{name}: whole, {registry()[name].sha256}", err=problem is not None)
+    if failed:
+        raise typer.Exit(1)
+
+
+_CLAIM = ("labels", "emotions", "split", "faces", "n", "accuracy %", "macro-F1 %", "calib. error")
+
+
+def _claim(score: Any) -> list[str]:
+    flip = ", with flip" if score.get("flip") else ""
+    given = {**score, "subset": f"{score.get('subset', '')}{flip}"}
+    names = ("labels", "emotions", "split", "subset", "n", "accuracy", "macro_f1", "ece")
+    return [str(given.get(name, "")) for name in names]
+
+
+def _facts(metadata: Metadata) -> dict[str, list[str]]:
+    crop = ", ".join(f"{name} {value:g}" for name, value in metadata.crop.items())
+    return {
+        "outputs": [
+            f"{output.name}: {', '.join(output.labels)} (temperature {output.temperature:g})"
+            for output in metadata.outputs
+        ],
+        "input": [f"{metadata.size}x{metadata.size} {metadata.colour}, less {metadata.mean:g}, by {metadata.scale:g}"],
+        "crop": [f"{crop} (of the root of the box's area)"],
+        "trained on": list(metadata.data),
+        "licence": [metadata.licence],
+        "made by": [f"mien {metadata.mien}: {metadata.reproduce}"],
+    }

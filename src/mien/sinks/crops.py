@@ -1,0 +1,50 @@
+"""Faces as pictures of their own: each as the model saw it, but in colour and at its own size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from mien.align import SquareFrame, crop_square
+from mien.errors import OutputError
+from mien.results import Frame, Result
+from mien.sinks.pictures import check_folder, numbered, save_picture
+
+LARGEST = 512
+"""Bound in pixels on the side of a crop."""
+
+
+class Crops:
+    """Writes `<picture>-<number>.png` for every face, numbered from 1 in the order of the record."""
+
+    def __init__(self, folder: Path, names: Mapping[str, Path]) -> None:
+        """Take the folder to write to and, by source, the name of each picture below it.
+
+        Raises:
+            OutputError: the folder cannot be made or written to.
+
+        """
+        self._folder, self._names = folder, names
+        check_folder(folder)
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Write the faces of one result."""
+        if frame is None:
+            return
+        name = self._names[result.source]
+        for number, face in enumerate(result.faces, start=1):
+            if face.square is None:
+                continue
+            square = SquareFrame(*face.square)
+            side = max(1, min(LARGEST, round(square.side)))
+            target = numbered(self._folder / name.parent / f"{name.name}-{number}.png", result)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(f"{target.parent}: cannot be made ({error.strerror or error})") from error
+            save_picture(Image.fromarray(crop_square(frame.pixels, square, size=side)), target)
+
+    def close(self, *, complete: bool = True) -> None:
+        """Every crop has its final name already."""

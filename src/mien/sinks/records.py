@@ -1,0 +1,154 @@
+"""Results as records: JSON Lines, one JSON list, or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from mien.emotions import Emotion
+from mien.errors import OutputError
+from mien.results import Frame, Result, columns
+
+
+class Format(Protocol):
+    """How results are written down. Each instance serves one output."""
+
+    def head(self) -> str:
+        """Return what stands before the first result."""
+        ...
+
+    def text(self, result: Result) -> str:
+        """Return one result."""
+        ...
+
+    def tail(self) -> str:
+        """Return what stands after the last result."""
+        ...
+
+
+class JsonLines:
+    """One record a line: what was written before an interruption can be read."""
+
+    def head(self) -> str:
+        """Nothing."""
+        return ""
+
+    def text(self, result: Result) -> str:
+        """Return the record and a line break."""
+        return json.dumps(result.to_record(), allow_nan=False) + "\n"
+
+    def tail(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class JsonList:
+    """One list of all records, for readers that take a whole document."""
+
+    def __init__(self) -> None:
+        self._between = ""
+
+    def head(self) -> str:
+        """Open the list."""
+        return "["
+
+    def text(self, result: Result) -> str:
+        """Return the record on a line of its own."""
+        between, self._between = self._between, ","
+        return f"{between}\n{json.dumps(result.to_record(), allow_nan=False)}"
+
+    def tail(self) -> str:
+        """Close the list."""
+        return "\n]\n"
+
+
+class Csv:
+    """One row a face, and one with empty face columns for a frame in which nobody is."""
+
+    def __init__(self, emotions: Sequence[Emotion]) -> None:
+        self._columns = columns(emotions)
+
+    def head(self) -> str:
+        """Return the names of the columns."""
+        return self._rows([dict(zip(self._columns, self._columns, strict=True))])
+
+    def text(self, result: Result) -> str:
+        """Return the rows of a result."""
+        return self._rows(result.to_rows())
+
+    def tail(self) -> str:
+        """Nothing."""
+        return ""
+
+    def _rows(self, rows: Sequence[dict[str, object]]) -> str:
+        text = io.StringIO()
+        csv.DictWriter(text, self._columns, restval="", lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+
+class Records:
+    """Writes results to a file, which takes its final name on `close`, or to an open stream."""
+
+    def __init__(self, target: Path | TextIO, form: Format, *, overwrite: bool = False) -> None:
+        """Open the target; what an interrupted run has left beside it is replaced only with `overwrite`.
+
+        Raises:
+            OutputError: it cannot be opened.
+
+        """
+        self._form = form
+        self._begun = False
+        self._final: Path | None = None
+        if not isinstance(target, Path):
+            self._name, self._stream = "standard output", target
+            return
+        self._name, self._final = str(target), target
+        self._partial = target.with_name(target.name + ".partial")
+        if self._partial.exists() and not overwrite:
+            raise OutputError(f"{self._partial}: left by an interrupted run; move it away or pass --overwrite")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._partial.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
+        except OSError as error:
+            raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Append a result."""
+        self._append(("" if self._begun else self._form.head()) + self._form.text(result))
+        self._begun = True
+
+    def close(self, *, complete: bool = True) -> None:
+        """Finish the file and, where it is complete, give it its final name; if not, keep it only for its records."""
+        if complete and not self._begun:
+            self._append(self._form.head())
+            self._begun = True
+        try:
+            if self._begun:
+                self._append(self._form.tail())
+        finally:
+            if self._final is not None:
+                self._close_file(self._final, complete=complete)
+
+    def _append(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            kept = f"; the records so far are in {self._partial}" if self._final else ""
+            raise OutputError(f"{self._name}: cannot be written ({error.strerror or error}){kept}") from error
+
+    def _close_file(self, final: Path, *, complete: bool) -> None:
+        try:
+            self._stream.close()
+            if complete:
+                self._partial.replace(final)
+            elif not self._begun:
+                self._partial.unlink()
+        except OSError as error:
+            raise OutputError(f"{self._name}: cannot be written ({error.strerror or error})") from error

@@ -1,5 +1,6 @@
 """`mien analyze` as a user meets it: what it prints, what it writes, how it ends."""
 
+import csv
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.emotions import SETS
 
 from conftest import EXAMPLES
 
@@ -51,6 +53,113 @@ def test_real_photos_give_the_records_that_are_promised(run, shared):
     assert sum(face["emotion"] == "happy" for face in five["faces"]) >= 4
     assert len(five["faces"]) == 5
     assert [face["emotion"] for face in one["faces"]] == ["happy"]
+
+
+def test_csv_has_a_row_a_face_and_one_where_nobody_is(run, shared_scene, tmp_path):
+    done = run("analyze", *shared_scene, "--out", tmp_path / "faces.csv", "--out", tmp_path / "faces.jsonl")
+    assert done.status == 0
+    with (tmp_path / "faces.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    faces = [record for record in records((tmp_path / "faces.jsonl").read_text()) for _ in record["faces"] or [None]]
+    assert [row["source"] for row in rows] == [record["source"] for record in faces]
+    three = [row for row in rows if row["source"] == str(shared_scene[0])]
+    assert [row["face"] for row in three] == ["1", "2", "3"]
+    (nobody,) = (row for row in rows if row["source"] == str(shared_scene[1]))
+    assert (nobody["width"], nobody["face"], nobody["emotion"], nobody["score_happy"]) == ("64", "", "", "")
+    scores = [float(three[0][f"score_{emotion}"]) for emotion in SETS["eight"]]
+    assert sum(scores) == pytest.approx(1, abs=1e-5)
+    assert float(three[0]["confidence"]) == max(scores)
+    assert list(rows[0])[:8] == ["schema", "source", "frame", "time", "width", "height", "model", "face"]
+    assert list(rows[0])[-1] == "error"
+
+
+@pytest.fixture
+def shared_scene(tmp_path):
+    """Return a picture of three, and one of nobody whose name breaks lines."""
+    empty = tmp_path / 'a "name",\nof two lines.png'
+    Image.new("RGB", (64, 48)).save(empty)
+    return EXAMPLES / "three_people.jpg", empty
+
+
+def test_json_is_one_list_of_the_same_records(run, shared_scene, tmp_path):
+    run("analyze", *shared_scene, "--out", tmp_path / "faces.json", "--out", tmp_path / "faces.jsonl")
+    assert json.loads((tmp_path / "faces.json").read_text()) == records((tmp_path / "faces.jsonl").read_text())
+
+
+def test_a_table_for_pandas_has_the_columns_of_the_csv(run, shared_scene, tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    run("analyze", *shared_scene, "--out", tmp_path / "faces.csv")
+    read = pandas.read_csv(tmp_path / "faces.csv")
+    made = mien.to_pandas(mien.Analyzer().analyze(path) for path in shared_scene)
+    assert list(read.columns) == list(made.columns)
+    assert read["score_happy"].round(6).tolist()[:3] == made["score_happy"].tolist()[:3]
+    assert mien.analyze(shared_scene[0]).to_pandas()["face"].tolist() == [1, 2, 3]
+
+
+def test_crops_are_what_the_model_sees(run, astronaut, tmp_path):
+    done = run("analyze", astronaut, EXAMPLES / "three_people.jpg", "--crops", tmp_path / "faces")
+    assert (done.status, done.out) == (0, "")
+    names = sorted(path.name for path in (tmp_path / "faces").iterdir())
+    assert names == ["astronaut.jpg-1.png", *(f"three_people.jpg-{i}.png" for i in (1, 2, 3))]
+    with Image.open(tmp_path / "faces" / "astronaut.jpg-1.png") as crop:
+        assert (crop.mode, crop.width) == ("RGB", crop.height)
+    (face,) = mien.analyze(astronaut).faces
+    (again,) = mien.analyze(tmp_path / "faces" / "astronaut.jpg-1.png", detector="none").faces
+    for emotion, score in face.scores.items():
+        assert again.scores[emotion] == pytest.approx(score, abs=0.05)
+    assert run("analyze", astronaut, "--crops", tmp_path / "faces").status == 2
+    assert run("analyze", astronaut, "--crops", tmp_path / "faces", "--overwrite").status == 0
+
+
+def test_rater_and_flip_reach_the_analyzer(run, astronaut):
+    plain, other, flipped, eight = (
+        records(run("analyze", astronaut, *more).out)[0]["faces"][0]["scores"]
+        for more in ([], ["--rater", "fer2013"], ["--flip"], ["--rater", "votes"])
+    )
+    assert set(plain) - set(other) == {"contemptuous"}
+    assert plain == eight
+    assert plain != flipped
+    assert flipped["happy"] == pytest.approx(plain["happy"], abs=0.2)
+    done = run("analyze", astronaut, "--rater", "mother")
+    assert (done.status, "it has votes, fer2013" in done.err) == (2, True)
+
+
+def test_verbose_says_what_is_used_and_done(run, folder):
+    done = run("analyze", folder, "--verbose")
+    lines = done.err.splitlines()
+    assert mien.Analyzer().model in lines[0]
+    assert sum("1 face, " in line and line.endswith(" ms") for line in lines) == 1
+    assert sum("not read" in line for line in lines) == 1
+    assert run("analyze", folder, "--verbose", "--quiet").status == 2
+
+
+@pytest.fixture
+def film(tmp_path, astronaut):
+    """Return a GIF of three frames: the astronaut, nobody, and the astronaut again."""
+    with Image.open(astronaut) as image:
+        face = image.convert("RGB").resize((256, 256))
+    path = tmp_path / "film.gif"
+    frames = [Image.new("RGB", face.size), face.rotate(5)]
+    face.save(path, save_all=True, append_images=frames, duration=[200, 300, 100], loop=0)
+    return path
+
+
+def test_a_film_has_a_record_and_a_picture_for_every_frame(run, film, tmp_path):
+    done = run("analyze", film, "--out", "-", "--out", tmp_path / "marked", "--crops", tmp_path / "faces")
+    assert done.status == 0
+    assert [(r["frame"], r["time"], len(r["faces"])) for r in records(done.out)] == [
+        (0, 0.0, 1),
+        (1, 0.2, 0),
+        (2, 0.5, 1),
+    ]
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
+        f"film.gif-{i:06d}.png" for i in range(3)
+    ]
+    assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == [f"film.gif-1-{i:06d}.png" for i in (0, 2)]
+    assert run("analyze", film, "--out", tmp_path / "marked").status == 1
+    assert run("analyze", film, "--out", tmp_path / "marked", "--overwrite").status == 0
+    done = run("analyze", film, "--out", tmp_path / "one.png")
+    assert (done.status, "one picture cannot hold a film" in done.err) == (1, True)
 
 
 def test_records_do_not_go_to_a_folder(run, astronaut, tmp_path):
@@ -267,6 +376,24 @@ def test_a_full_disk_is_one_clear_line(astronaut):
         )
     assert done.returncode == 1
     assert done.stderr == "mien: standard output: cannot be written (No space left on device)\n"
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.csv"])
+def test_a_full_disk_keeps_the_records_so_far(astronaut, tmp_path, name):
+    """A limit on the size of files stands in for the disk: writing fails in the same place, with another reason."""
+    resource = pytest.importorskip("resource", reason="needs a system with limits on the size of files")
+    done = subprocess.run(
+        [MIEN, "analyze", *[astronaut] * 8, "--out", tmp_path / name],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"the records so far are in {tmp_path / name}.partial" in done.stderr
+    assert not (tmp_path / name).exists()
+    assert (tmp_path / f"{name}.partial").read_text().count("happy") > 0
 
 
 @pytest.mark.parametrize(

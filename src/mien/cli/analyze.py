@@ -88,7 +88,9 @@ def analyze(
         raise UsageError("--max-pixels is a number of million pixels above 0")
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other: choose one")
-    pictures, failures = list_pictures(sources, recursive=recursive, outs=[*(out or []), *([str(crops)] if crops else [])])
+    pictures, failures = list_pictures(
+        sources, recursive=recursive, outs=[*(out or []), *([str(crops)] if crops else [])]
+    )
     for failure in failures:
         typer.echo(f"mien: {failure}", err=True)
     if not pictures:
@@ -110,9 +112,7 @@ def analyze(
     failed = bool(failures)
     shown: list[Result] = []
     try:
-        with open_outputs(
-            wanted, pictures, emotions=analyzer.emotions, crops=crops, overwrite=overwrite
-        ) as sinks:
+        with open_outputs(wanted, pictures, emotions=analyzer.emotions, crops=crops, overwrite=overwrite) as sinks:
             stream = analyzer.stream_pictures((picture.name, picture.source) for picture in pictures)
             started = time.perf_counter()
             for frame, result in stream if quiet or verbose else _with_progress(stream, len(pictures)):

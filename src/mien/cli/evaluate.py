@@ -12,9 +12,7 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A model by name, such as embedded, or an .onnx file.")
     ],
-    data: Annotated[
-        Path, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data unpack-fer` makes.")
-    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data unpack-fer` makes.")],
     split: Annotated[
         str | None, typer.Option(help="The split to measure on. Default: private_test, or else test.")
     ] = None,
@@ -62,7 +60,8 @@ def evaluate(
     typer.echo(f"\n{plain_table(heads, rows, right=range(1, len(heads)))}")
     count, difference = largest_difference(classifier.metadata.scores, scores)
     if count:
-        typer.echo(f"\nThe file claims {count} of these accuracies; the largest difference is {difference:.2f} points.")
+        typer.echo(
+            f"\nThe file claims {count} of these accuracies; the largest difference is {difference:.2f} points."
+        )
     if report is not None:
         typer.echo(f"The report is in {report / 'report.html'}")
-

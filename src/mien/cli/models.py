@@ -52,10 +52,14 @@ def info(
         return
     metadata = parse_metadata(session.properties, file=model)
     if as_json:
-        typer.echo(json.dumps({"sha256": file.sha256, **json.loads(metadata.to_json())}, indent=1, ensure_ascii=False))
+        typer.echo(
+            json.dumps({"sha256": file.sha256, **json.loads(metadata.to_json())}, indent=1, ensure_ascii=False)
+        )
         return
     typer.echo(f"{file.identity} ({len(file.content) / 1e6:.2f} MB, sha256 {file.sha256})\n")
-    facts = [("" if i else name, value) for name, values in _facts(metadata).items() for i, value in enumerate(values)]
+    facts = [
+        ("" if i else name, value) for name, values in _facts(metadata).items() for i, value in enumerate(values)
+    ]
     typer.echo(plain_table(None, facts))
     if rows := [_claim(score) for score in metadata.scores if "accuracy" in score]:
         typer.echo(f"\n{plain_table(_CLAIM, rows, right={4, 5, 6, 7})}")
@@ -106,7 +110,9 @@ def _facts(metadata: Metadata) -> dict[str, list[str]]:
             f"{output.name}: {', '.join(output.labels)} (temperature {output.temperature:g})"
             for output in metadata.outputs
         ],
-        "input": [f"{metadata.size}x{metadata.size} {metadata.colour}, less {metadata.mean:g}, by {metadata.scale:g}"],
+        "input": [
+            f"{metadata.size}x{metadata.size} {metadata.colour}, less {metadata.mean:g}, by {metadata.scale:g}"
+        ],
         "crop": [f"{crop} (of the root of the box's area)"],
         "trained on": list(metadata.data),
         "licence": [metadata.licence],

@@ -67,16 +67,18 @@ def open_outputs(
         sink.close()
 
 
-def _open(
-    out: str, targets: Mapping[str, Mapping[str, Path]], emotions: Sequence[Emotion], overwrite: bool
-) -> Sink:
+def _open(out: str, targets: Mapping[str, Mapping[str, Path]], emotions: Sequence[Emotion], overwrite: bool) -> Sink:
     if out in targets:
-        return AnnotatedPictures(targets[out])
+        return AnnotatedPictures(targets[out], films=not _is_picture(out), overwrite=overwrite)
     if out == "-":
         return Records(sys.stdout, JsonLines())
     suffix = Path(out).suffix.lower()
     form = Csv(emotions) if suffix == ".csv" else JsonList() if suffix == ".json" else JsonLines()
     return Records(Path(out), form, overwrite=overwrite)
+
+
+def _is_picture(out: str) -> bool:
+    return Path(out).suffix.lower() in _PICTURES and not os.path.isdir(out)
 
 
 def _is_records(out: str) -> bool:
@@ -86,7 +88,7 @@ def _is_records(out: str) -> bool:
 def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
     """Return the path of the annotated copy for each picture's name."""
     path, suffix = Path(out), Path(out).suffix.lower()
-    if suffix in _PICTURES and not os.path.isdir(path):
+    if _is_picture(out):
         if len(pictures) > 1:
             raise UsageError(
                 f"{out}: one picture cannot hold {len(pictures)}; name a folder, such as --out annotated/"

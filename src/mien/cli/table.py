@@ -33,9 +33,7 @@ def result_table(results: Sequence[Result]) -> None:
     console.print(table)
 
 
-def plain_table(
-    heads: Sequence[str] | None, rows: Sequence[Sequence[str]], *, right: Collection[int] = ()
-) -> str:
+def plain_table(heads: Sequence[str] | None, rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
     """Return rows as columns of text, those in `right` aligned right; it reads the same in a pipe."""
     lines = [*([heads] if heads else []), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,22 +64,32 @@ def save_picture(image: Image.Image, target: Path) -> None:
 class AnnotatedPictures:
     """Writes each annotated picture to the path that was planned for its source."""
 
-    def __init__(self, targets: Mapping[str, Path]) -> None:
+    def __init__(self, targets: Mapping[str, Path], *, films: bool = True, overwrite: bool = False) -> None:
         """Take the target paths by source.
+
+        Args:
+            targets: of stills; the pictures of a film's frames get numbers beside them.
+            films: whether a film may come, or its frames have no place.
+            overwrite: replace pictures of frames that exist.
 
         Raises:
             OutputError: a folder of theirs cannot be made or written to.
 
         """
-        self._targets = targets
+        self._targets, self._films, self._overwrite = targets, films, overwrite
         for folder in {target.parent for target in targets.values()}:
             check_folder(folder)
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Write the annotated picture; a source that could not be read has none."""
-        if frame is not None:
-            image = Image.fromarray(annotate(frame.pixels, result))
-            save_picture(image, numbered(self._targets[result.source], result))
+        if frame is None:
+            return
+        target = numbered(self._targets[result.source], result)
+        if result.time is not None and not self._films:
+            raise OutputError(f"{self._targets[result.source]}: one picture cannot hold a film; name a folder")
+        if result.time is not None and not self._overwrite and os.path.lexists(target):
+            raise OutputError(f"{target}: it exists already; name another folder or pass --overwrite")
+        save_picture(Image.fromarray(annotate(frame.pixels, result)), target)
 
     def close(self, *, complete: bool = True) -> None:
         """Every picture has its final name already."""

@@ -32,7 +32,9 @@ def data(tmp_path):
     The raters call all of them what the label says, except that nobody knows the fourth. The first face is
     a copy of the one training picture.
     """
-    columns = dict(zip(("neutral", "happy", "surprised", "sad", "angry", "disgusted", "fearful"), VOTES, strict=False))
+    columns = dict(
+        zip(("neutral", "happy", "surprised", "sad", "angry", "disgusted", "fearful"), VOTES, strict=False)
+    )
     rows = [("train", "happy", "train.png")]
     rows += [("test", label, "train.png" if i == 0 else f"test{i}.png") for i, label in enumerate(LABELS)]
     with (tmp_path / "metadata.csv").open("w", newline="") as file:

@@ -173,9 +173,7 @@ def _renormalised(shares: Floats) -> Floats:
     return renormalised
 
 
-def _score(
-    key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats, wanted: NDArray[np.intp]
-) -> Score:
+def _score(key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats, wanted: NDArray[np.intp]) -> Score:
     labels, emotions, split, subset, flip = key
     answers = shares.argmax(axis=1)
     confusion = np.zeros((len(emotions), len(emotions)), np.int64)

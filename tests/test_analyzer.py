@@ -1,5 +1,7 @@
 import io
+import sys
 import threading
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -149,3 +151,79 @@ def test_real_photo_with_five_people(analyzer, shared):
     result = analyzer.analyze(shared / "media" / "five_people.jpg")
     assert len(result.faces) == 5
     assert sum(face.emotion == "happy" for face in result.faces) >= 4
+
+
+@pytest.fixture
+def film(astronaut_pixels) -> bytes:
+    """Return a GIF of a face, of nobody for a second, and of the face again."""
+    face = Image.fromarray(astronaut_pixels[:256, 96:352])
+    nobody = Image.new("RGB", face.size, (90, 120, 90))
+    stream = io.BytesIO()
+    face.save(stream, "GIF", save_all=True, append_images=[nobody, face], duration=[80, 1000, 80])
+    return stream.getvalue()
+
+
+def test_a_film_gives_a_result_for_each_frame(analyzer, film, tmp_path):
+    path = tmp_path / "film.gif"
+    path.write_bytes(film)
+    results = list(analyzer.stream(path))
+    assert [(r.source, r.frame, r.time, len(r.faces)) for r in results] == [
+        (str(path), 0, 0.0, 1),
+        (str(path), 1, 0.08, 0),
+        (str(path), 2, 1.08, 1),
+    ]
+    record = results[2].to_record()
+    assert (record["frame"], record["time"], record["width"], record["error"]) == (2, 1.08, 256, None)
+    assert analyzer.analyze(path) == results[0]
+    for (frame, result), wanted in zip(analyzer.stream_pictures([("f", film)]), results, strict=True):
+        assert (frame.index, frame.time) == (result.frame, result.time) == (wanted.frame, wanted.time)
+        assert_same_answer(result, wanted)
+
+
+def test_a_film_that_breaks_off_keeps_its_results(analyzer, film, astronaut):
+    sources = [("broken.gif", film[: int(len(film) * 0.9)]), ("whole.jpg", astronaut)]
+    (first, one), (_, two), (none, broken), (_, last) = analyzer.stream_pictures(sources)
+    assert (first.index, len(one.faces), len(two.faces)) == (0, 1, 0)
+    assert none is None
+    assert (broken.source, broken.frame, broken.time, broken.faces) == ("broken.gif", 2, None, ())
+    assert broken.error.startswith("broken.gif, frame 2: the picture is cut short or damaged")
+    assert (last.source, last.frame, last.error, len(last.faces)) == ("whole.jpg", 0, None, 1)
+
+
+def test_a_stream_reads_no_further_than_it_is_asked(analyzer, film, tmp_path):
+    for name in ("a.gif", "b.gif"):
+        (tmp_path / name).write_bytes(film)
+    stream = analyzer.stream(tmp_path)
+    assert next(stream).frame == 0
+    (tmp_path / "b.gif").unlink()
+    rest = list(stream)
+    assert [(r.frame, r.error is None) for r in rest] == [(1, True), (2, True), (0, False)]
+    assert rest[-1].error.endswith("b.gif: there is no such file or folder")
+
+
+@pytest.mark.parametrize(("name", "people"), [("two_faces.gif", 2), ("three_people_walking.gif", 3)])
+def test_real_films(analyzer, shared, name, people):
+    results = list(islice(analyzer.stream(shared / "media" / name), 3))
+    assert [(r.frame, r.time) for r in results] == [(0, 0.0), (1, 0.08), (2, 0.17)]
+    assert [len(r.faces) for r in results] == [people] * 3
+
+
+def test_heic_without_its_extra_is_the_error_of_one_picture(analyzer, astronaut, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)  # another test may have met one
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (tmp_path / "b.jpg").write_bytes(astronaut.read_bytes())
+    one, two = analyzer.stream(tmp_path)
+    assert one.error.endswith("a.heic: reading HEIC pictures needs an optional part: pip install 'mien[heic]'")
+    assert len(two.faces) == 1
+
+
+def test_an_error_stays_on_one_line_and_the_source_keeps_its_name(analyzer, tmp_path):
+    path = tmp_path / "two\nlines.jpg"
+    path.write_bytes(b"no picture")
+    (result,) = analyzer.stream(tmp_path)
+    assert result.source == str(path)
+    assert "two\\nlines.jpg: not a picture" in result.error
+    assert "\n" not in result.error
+    with pytest.raises(SourceError, match=r"a\\nb: there is no such"):
+        next(analyzer.stream("a\nb"))

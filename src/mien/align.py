@@ -99,6 +99,11 @@ def crop_faces(
     return crops
 
 
+def crop_square(pixels: NDArray[np.uint8], frame: SquareFrame, *, size: int) -> NDArray[np.uint8]:
+    """Return what lies in one square of a picture, in colour, shape (size, size, 3); see `crop_faces`."""
+    return np.asarray(_cut(pixels, frame, size, grey=False))
+
+
 def _cut(pixels: NDArray[np.uint8], frame: SquareFrame, size: int, grey: bool) -> Image.Image:
     if frame.turn == 0.0:
         return _cut_upright(pixels, frame, size, grey)

@@ -26,13 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(analyze)
-app.command()(train)
 app.command()(evaluate)
+app.command()(train)
 app.command()(export)
 app.add_typer(data, name="data")
 app.add_typer(models, name="models")
-app.command()(doctor)
 app.command()(bench)
+app.command()(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -55,5 +55,7 @@ def main() -> None:
     try:
         app()
     except MienError as error:
-        typer.echo(f"mien: {error}", err=True)
+        from mien.sources import one_line
+
+        typer.echo(f"mien: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def analyze(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Pictures, folders of pictures, or - for one on standard input."),
+        typer.Argument(metavar="SOURCE", help="Pictures, also animated ones, folders of pictures, or - for one on standard input."),
     ],
     out: Annotated[
         list[str] | None,
@@ -92,7 +92,7 @@ def analyze(
         sources, recursive=recursive, outs=[*(out or []), *([str(crops)] if crops else [])]
     )
     for failure in failures:
-        typer.echo(f"mien: {failure}", err=True)
+        typer.echo(f"mien: {failure}", err=True)  # on one line already, as every SourceError
     if not pictures:
         raise typer.Exit(1)
     on_terminal = sys.stdout is not None and sys.stdout.isatty()

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mien.emotions import COLOURS, Emotion
 from mien.results import Face, Result
+from mien.sources import one_line
 
 _BAR = 12  # characters
 
@@ -23,12 +24,15 @@ def result_table(results: Sequence[Result]) -> None:
     for title in ("emotion", "", "", "next", "at")[: _columns(console.width)]:
         table.add_column(title, no_wrap=True, style="dim" if title in ("next", "at") else None)
     for result in results:
+        shown = one_line(result.source)
+        if result.time is not None:
+            shown += f" {result.time:.2f} s"
         if result.error is not None:
-            table.add_row(Text(result.source), "", Text("not read", style="red"))
+            table.add_row(Text(shown), "", Text("not read", style="red"))
         elif not result.faces:
-            table.add_row(Text(result.source), "", Text("nobody", style="dim"))
+            table.add_row(Text(shown), "", Text("nobody", style="dim"))
         for number, face in enumerate(result.faces, start=1):
-            name = Text(result.source) if number == 1 else Text("")
+            name = Text(shown) if number == 1 else Text("")
             table.add_row(name, str(number), *_cells(face)[: _columns(console.width)])
     console.print(table)
 

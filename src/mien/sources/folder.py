@@ -5,36 +5,48 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mien.errors import SourceError
+from mien.sources.naming import source_error
 
 SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".avif"}
+    {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
 )
 
 
 def find_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Return the pictures in `folder`, known by their suffixes, in the order of their names.
 
-    Hidden files and folders are passed over, and links to folders are not followed. A folder further down
-    that cannot be read is listed in its place, so that reading it fails as a bad picture does.
+    Hidden files and folders are passed over, and links to folders are not followed, so that a link that leads
+    back up ends nothing in a loop. A link to a file is a picture under the name of the link. A folder further
+    down that cannot be read, and a link that leads nowhere, are listed in their places, so that reading them
+    fails as a bad picture does.
 
     Raises:
         SourceError: the folder cannot be read, or no picture is in it.
 
     """
     found: list[Path] = []
-
-    def note(error: OSError) -> None:
-        if Path(error.filename) == folder:
-            raise SourceError(f"{folder}: the folder cannot be read ({error.strerror})") from error
-        found.append(Path(error.filename))
-
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        pictures = (name for name in sorted(files) if Path(name).suffix.lower() in SUFFIXES)
-        paths = (Path(parent) / name for name in pictures if not name.startswith("."))
-        found += [path for path in paths if os.path.isfile(path) or not os.path.exists(path)]  # no pipes, no devices
+    waiting = [folder]
+    while waiting:  # not by recursion, nor by os.walk, which recurses: folders may be nested deeper than that goes
+        parent = waiting.pop()
+        try:
+            with os.scandir(parent) as entries:
+                listed = sorted(
+                    (entry.name, entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                )
+        except OSError as error:
+            if parent == folder:
+                raise source_error(str(folder), f"the folder cannot be read ({error.strerror or error})") from error
+            found.append(parent)
+            continue
+        paths = (parent / name for name, is_folder in listed if not is_folder)
+        pictures = (path for path in paths if path.suffix.lower() in SUFFIXES)  # and no pipes or devices:
+        found += [path for path in pictures if os.path.isfile(path) or not os.path.exists(path)]
+        if recursive:
+            waiting += [parent / name for name, is_folder in reversed(listed) if is_folder]
     if not found:
         advice = "" if recursive else "; --recursive looks in its folders too"
-        raise SourceError(f"{folder}: no picture is in this folder{advice}")
+        raise source_error(str(folder), f"no picture is in this folder{advice}")
     return found

@@ -1,0 +1,168 @@
+"""Paths and bytes → Pillow images whose size is known and allowed; no pixel is decoded yet."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from mien.errors import MissingExtraError
+from mien.sources.naming import source_error
+
+MAX_PIXELS = 80_000_000
+"""A picture with more pixels is refused unless the limit is raised: decoding takes some ten bytes a pixel."""
+
+MAX_BYTES = 1 << 30
+"""What comes from a pipe is read to its end before it is decoded, up to so much."""
+
+# What cameras, phones, scanners and web pages make. Pillow knows more: some of them, such as PostScript,
+# it hands to other programs, which is nothing to do with a file of unknown origin.
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000")
+
+# What a file of the ISO base media format says it is, in the box it begins with.
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_SHARED_BRANDS = frozenset({b"mif1", b"msf1"})  # of HEIC and AVIF alike
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+GIF_PIXELS = 100_000_000
+"""Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
+
+_pillow_guard = threading.Lock()
+
+
+@contextmanager
+def open_picture(
+    source: str | os.PathLike[str] | bytes | bytearray, name: str, max_pixels: int
+) -> Iterator[Image.Image]:
+    """Open a picture for as long as the context lasts.
+
+    Raises:
+        SourceError: it is not there, not a picture, damaged at its beginning, or too large.
+
+    """
+    with io.BytesIO(source) if isinstance(source, bytes | bytearray) else _open_path(source, name) as file:
+        try:
+            stream = file if file.seekable() else io.BytesIO(read_pipe(file, name))
+            head = stream.read(64)
+            stream.seek(0)
+        except OSError as error:
+            raise source_error(name, f"cannot be read ({error.strerror or error})") from error
+        if not head:
+            raise source_error(name, "the file is empty")
+        with _recognise(stream, head, name, max_pixels) as image:
+            check_size(*image.size, name, max_pixels)
+            yield image
+
+
+def _open_path(source: str | os.PathLike[str], name: str) -> BinaryIO:
+    try:
+        if os.path.isdir(source):
+            readable = os.access(source, os.R_OK | os.X_OK)
+            raise source_error(name, "it is a folder, not a picture" if readable else "cannot be read")
+        return open(source, "rb")
+    except FileNotFoundError as error:
+        dangling = os.path.islink(source)
+        reason = "a link to what is not there" if dangling else "there is no such file or folder"
+        raise source_error(name, reason) from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise source_error(name, f"cannot be opened ({reason})") from error
+
+
+def read_pipe(stream: BinaryIO, name: str) -> bytes:
+    """Return all that comes from `stream`.
+
+    Raises:
+        SourceError: it is more than `MAX_BYTES`.
+
+    """
+    content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise source_error(name, f"more than {MAX_BYTES} bytes came; a picture is smaller")
+    return content
+
+
+def _recognise(stream: BinaryIO, head: bytes, name: str, max_pixels: int) -> Image.Image:
+    heic = _is_heic(head)
+    if heic:
+        _learn_heic(name)
+    limit = max(max_pixels, GIF_PIXELS) if head.startswith(b"GIF8") else None
+    try:
+        with pillows_limit(limit):
+            return Image.open(stream, formats=("HEIF",) if heic else _known_formats())
+    except UnidentifiedImageError as error:
+        known = heic or head[8:12] in _AVIF_BRANDS  # Pillow says of these that it does not know them, damaged or not
+        reason = "the picture is damaged, or coded in a way" if known else "not a picture, or of a format"
+        raise source_error(name, f"{reason} that cannot be read here") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise source_error(name, _too_large("the picture is", max_pixels)) from error
+    except Exception as error:  # decoders raise what they like on damaged headers
+        raise source_error(name, f"the picture is damaged ({explain(error)})") from error
+
+
+def _is_heic(head: bytes) -> bool:
+    if head[4:8] != b"ftyp":
+        return False
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    compatible = {head[i : i + 4] for i in range(16, end, 4)}
+    return head[8:12] in _HEIC_BRANDS or (head[8:12] in _SHARED_BRANDS and not compatible & _AVIF_BRANDS)
+
+
+def _learn_heic(name: str) -> None:
+    if "HEIF" in Image.OPEN:
+        return
+    try:
+        # by its name only, so that types are checked alike whether it is installed or not
+        import_module("pillow_heif").register_heif_opener()
+    except ImportError as error:
+        raise source_error(name, str(MissingExtraError("reading HEIC pictures", "heic"))) from error
+
+
+@cache
+def _known_formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(form for form in _FORMATS if form in Image.OPEN)
+
+
+@contextmanager
+def pillows_limit(pixels: int | None) -> Iterator[None]:
+    """Put `pixels` in place of Pillow's own limit while a header is read, or lift it: `max_pixels` can be raised."""
+    with _pillow_guard:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    """Refuse pictures that have no pixels or too many.
+
+    Raises:
+        SourceError: this is one.
+
+    """
+    if min(width, height) < 1:
+        raise source_error(name, "the picture has no pixels")
+    if width * height > max_pixels:
+        size = f"{width}x{height} is {width * height / 1e6:.0f} million pixels,"
+        raise source_error(name, _too_large(size, max_pixels))
+
+
+def _too_large(what: str, max_pixels: int) -> str:
+    return (
+        f"{what} over the limit of {max_pixels / 1e6:g} million pixels; "
+        "raise it by --max-pixels (max_pixels=) if you trust the file"
+    )
+
+
+def explain(error: Exception) -> str:
+    """Return what `error` says, or its kind where it says nothing."""
+    return str(error).strip() or type(error).__name__

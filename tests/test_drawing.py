@@ -4,7 +4,9 @@ import time
 import numpy as np
 import pytest
 
-from mien.drawing import _readable_on, annotate, lay_out
+from mien.drawing import annotate
+from mien.drawing.layout import lay_out
+from mien.drawing.painting import readable_on
 from mien.emotions import COLOURS, SETS, Emotion
 from mien.results import Face, Result
 
@@ -114,13 +116,13 @@ def test_colours_can_be_told_apart_by_everyone(sight):
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_text_stands_out_on_its_tag_and_bars_on_their_panel(emotion):
     colour = COLOURS[emotion]
-    assert contrast(colour, _readable_on(colour)) >= 4.5
+    assert contrast(colour, readable_on(colour)) >= 4.5
     assert contrast(colour, (24, 24, 27)) >= 3
 
 
 @pytest.mark.parametrize("grey", range(0, 256, 5))
 def test_text_stands_out_on_any_colour(grey):
-    assert contrast((grey, grey, grey), _readable_on((grey, grey, grey))) >= 4.5
+    assert contrast((grey, grey, grey), readable_on((grey, grey, grey))) >= 4.5
 
 
 def test_the_picture_itself_is_left_alone():

@@ -1,4 +1,4 @@
-"""Picture + Result → annotated picture: a box, the label, and the distribution as bars."""
+"""Where everything that is drawn on a picture goes: labels that do not overlap, bars where there is room."""
 
 from __future__ import annotations
 
@@ -9,52 +9,20 @@ from statistics import median_low
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageFont
 
-from mien.emotions import COLOURS, Emotion
-from mien.results import Face, Result
+from mien.emotions import Emotion
+from mien.results import Face
 
 Rect = tuple[int, int, int, int]
 """x1, y1, x2, y2 in whole pixels; x2 and y2 are edges, not the last pixels."""
-Colour = tuple[int, int, int]
 
-_ROWS = 4  # emotions in the panel of bars: the most probable ones
+ROWS = 4
+"""Emotions in the panel of bars: the most probable ones."""
 _CROWD = 8  # with more faces than this, panels of bars hide more than they tell
 _UNTOLD = 200.0  # cost of a face without a label: twice that of a label which hides another face
 _LEGIBLE = 11  # pixels: the smallest text that reads well
 _STEPS = tuple(round(_LEGIBLE * 1.2**step) for step in range(20))  # so that text in a film changes size seldom
-_PAPER = (24, 24, 27)
-_INK = (250, 250, 250)
-_TROUGH = (44, 44, 48)
-
-
-def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
-    """Return a copy of a picture with its faces marked.
-
-    Each face gets its box, its emotion with the probability (and its number, where it is tracked), and bars of
-    the most probable emotions beside, below or above it; in a crowd, or where there is no room, a strip
-    within the lower edge of its box, divided by the probabilities. A label that finds no place is shortened;
-    one that would not be legible even then is left out.
-
-    Args:
-        pixels: RGB, uint8, shape (height, width, 3): the picture that `result` is about.
-        result: what was found in it.
-
-    """
-    image = Image.fromarray(pixels)
-    canvas = ImageDraw.Draw(image, "RGBA")
-    layout = lay_out(result.faces, image.size)
-    style = _Style(layout.text)
-    for mark in layout.marks:
-        _frame(canvas, mark, style)
-        if mark.panel is None:
-            _strip(canvas, mark, style)
-    for mark in layout.marks:
-        if mark.panel is not None:
-            _bars(canvas, mark.face, style, mark.panel)
-        if mark.tag is not None:
-            _label(canvas, mark.face, style, mark.tag)
-    return np.asarray(image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +70,7 @@ def lay_out(faces: Sequence[Face], picture: tuple[int, int]) -> Layout:
     boxes = [_whole(face.box, picture) for face in faces]
     best: tuple[float, int, list[Tag | None]] | None = None
     for text in _text_sizes(boxes, picture):
-        tags = _place_tags(faces, boxes, picture, _Style(text))
+        tags = _place_tags(faces, boxes, picture, Style(text))
         costs = [_UNTOLD if tag is None else tag.cost for tag in tags]
         if best is None or sum(costs) < best[0]:
             best = (sum(costs), text, tags)
@@ -111,11 +79,11 @@ def lay_out(faces: Sequence[Face], picture: tuple[int, int]) -> Layout:
     if best is None:
         return Layout(_LEGIBLE, ())
     _, text, tags = best
-    panels = _place_panels(faces, boxes, tags, picture, _Style(text))
+    panels = _place_panels(faces, boxes, tags, picture, Style(text))
     return Layout(text, tuple(map(Mark, faces, boxes, tags, panels)))
 
 
-class _Style:
+class Style:
     """Sizes in pixels that follow from the size of the text."""
 
     def __init__(self, text: int) -> None:
@@ -127,6 +95,7 @@ class _Style:
         self.bars = round(4.5 * text)
 
     def width(self, text: str) -> int:
+        """Return the pixels that `text` takes."""
         return math.ceil(self.font.getlength(text))
 
     def strip(self, box: Rect) -> int:
@@ -135,7 +104,8 @@ class _Style:
         return 0 if min(box[2] - box[0], box[3] - box[1]) < 6 * high else high
 
     def names(self, face: Face) -> int:
-        return max(self.width(emotion) for emotion, _ in _ranked(face)[:_ROWS])
+        """Return the pixels that the names in a panel of bars take."""
+        return max(self.width(emotion) for emotion, _ in ranked(face)[:ROWS])
 
 
 def _text_sizes(boxes: Sequence[Rect], picture: tuple[int, int]) -> list[int]:
@@ -163,7 +133,7 @@ def _wordings(face: Face) -> list[str]:
 
 
 def _place_tags(
-    faces: Sequence[Face], boxes: Sequence[Rect], picture: tuple[int, int], style: _Style
+    faces: Sequence[Face], boxes: Sequence[Rect], picture: tuple[int, int], style: Style
 ) -> list[Tag | None]:
     """Place every label, then again with all the others known, while that improves anything."""
     choices = [_tags(face, number, boxes, picture, style) for number, face in enumerate(faces)]
@@ -179,7 +149,7 @@ def _place_tags(
     return chosen
 
 
-def _tags(face: Face, number: int, boxes: Sequence[Rect], picture: tuple[int, int], style: _Style) -> list[Tag]:
+def _tags(face: Face, number: int, boxes: Sequence[Rect], picture: tuple[int, int], style: Style) -> list[Tag]:
     """Return the labels that a face could have, best first, judged by their words and the faces they cover."""
     box = boxes[number]
     x1, y1, x2, y2 = box
@@ -216,7 +186,7 @@ def _place_panels(
     boxes: Sequence[Rect],
     tags: Sequence[Tag | None],
     picture: tuple[int, int],
-    style: _Style,
+    style: Style,
 ) -> list[Rect | None]:
     """Place the bars right, left, below or above each box, where they come near nothing else."""
     panels: list[Rect | None] = []
@@ -233,9 +203,9 @@ def _place_panels(
     return panels
 
 
-def _panels(face: Face, box: Rect, picture: tuple[int, int], style: _Style) -> list[Rect]:
+def _panels(face: Face, box: Rect, picture: tuple[int, int], style: Style) -> list[Rect]:
     wide = style.names(face) + style.bars + 3 * style.gap
-    high = _ROWS * style.row + style.gap
+    high = ROWS * style.row + style.gap
     beside = min(box[1], picture[1] - high)
     along = min(max(0, (box[0] + box[2] - wide) // 2), picture[0] - wide)
     away = style.edge + 1
@@ -243,57 +213,11 @@ def _panels(face: Face, box: Rect, picture: tuple[int, int], style: _Style) -> l
     for clear in (away, style.row + away):  # the second leaves room for the label
         corners += [(along, box[3] + clear), (along, box[1] - clear - high)]
     places = [(left, top, left + wide, top + high) for left, top in corners]
-    return [place for place in places if min(place[:2]) >= 0 and place[2] <= picture[0] and place[3] <= picture[1]]
+    return [place for place in places if _within(place, picture)]
 
 
-def _frame(canvas: ImageDraw.ImageDraw, mark: Mark, style: _Style) -> None:
-    """Draw the box between two dark edges, without which light colours are lost on a light picture."""
-    x1, y1, x2, y2 = mark.box
-    line = max(1, min(style.line, min(x2 - x1, y2 - y1) // 10))
-    edge = min(style.edge, line)
-    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), outline=_PAPER, width=line + 2 * edge)
-    inner = (x1 + edge, y1 + edge, max(x1 + edge, x2 - 1 - edge), max(y1 + edge, y2 - 1 - edge))
-    canvas.rectangle(inner, outline=COLOURS[mark.face.emotion], width=line)
-
-
-def _label(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, tag: Tag) -> None:
-    colour = COLOURS[face.emotion]
-    x1, y1, x2, y2 = tag.place
-    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour, outline=_PAPER, width=style.edge)
-    middle = (x1 + style.gap, (y1 + y2) / 2)
-    canvas.text(middle, tag.text, font=style.font, fill=_readable_on(colour), anchor="lm")
-
-
-def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: _Style, place: Rect) -> None:
-    x1, y1, x2, y2 = place
-    canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=(*_PAPER, 215))
-    left = x1 + 2 * style.gap + style.names(face)
-    half = round(style.row * 0.28)
-    for row, (emotion, score) in enumerate(_ranked(face)[:_ROWS]):
-        middle = round(y1 + style.gap / 2 + (row + 0.5) * style.row)
-        canvas.text((x1 + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")
-        canvas.rectangle((left, middle - half, left + style.bars - 1, middle + half), fill=_TROUGH)
-        if long := round(style.bars * score):
-            canvas.rectangle((left, middle - half, left + long - 1, middle + half), fill=COLOURS[emotion])
-
-
-def _strip(canvas: ImageDraw.ImageDraw, mark: Mark, style: _Style) -> None:
-    """Draw the distribution as one divided strip within the lower edge of the box."""
-    high = style.strip(mark.box)
-    if high == 0:
-        return
-    x1, _, x2, y2 = mark.box
-    canvas.rectangle((x1, y2 - high, x2 - 1, y2 - 1), fill=_PAPER)
-    start, room = float(x1 + style.edge), x2 - x1 - 2 * style.edge
-    for emotion, score in _ranked(mark.face):
-        end = start + room * score
-        if round(end) > round(start):
-            across = (round(start), y2 - high + style.edge, round(end) - 1, y2 - 1 - style.edge)
-            canvas.rectangle(across, fill=COLOURS[emotion])
-        start = end
-
-
-def _ranked(face: Face) -> list[tuple[Emotion, float]]:
+def ranked(face: Face) -> list[tuple[Emotion, float]]:
+    """Return the emotions with their probabilities, the most probable first; smoothed where they are."""
     shown = face.scores if face.smoothed is None else face.smoothed
     return sorted(shown.items(), key=lambda entry: -entry[1])
 
@@ -324,10 +248,3 @@ def _covered(places: NDArray[np.float64], others: Sequence[Rect]) -> NDArray[np.
 
 def _area(rect: Rect) -> int:
     return (rect[2] - rect[0]) * (rect[3] - rect[1])
-
-
-def _readable_on(colour: Colour) -> Colour:
-    """Return black or white, whichever has the higher contrast (WCAG 2) on `colour`: always 4.5 or more."""
-    red, green, blue = (c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour)
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from mien.detectors import Mtcnn, WholePicture, open_detector
+from mien.detectors.pyramid import Pyramid
+from mien.detectors.suppression import suppress
 from mien.errors import UsageError
 from mien.models.store import read_model
 from mien.results import Frame
@@ -59,16 +61,30 @@ def test_finds_the_one_face_and_its_landmarks(mtcnn, picture):
     assert right_mouth == pytest.approx((246, 142), abs=5)
 
 
-def test_a_batch_of_different_sizes_answers_as_each_alone(mtcnn, picture):
+def test_a_frame_has_the_same_answer_alone_in_a_batch_and_again(mtcnn, picture):
     other = read(EXAMPLES / "three_people.jpg")
     empty = Frame(np.full((90, 200, 3), 120, np.uint8), "wall")
     together = mtcnn([picture, empty, other])
     assert [len(faces) for faces in together] == [1, 0, 3]
-    for frame, faces in zip([picture, empty, other], together, strict=True):
-        (alone,) = mtcnn([frame])
-        assert len(alone) == len(faces)
-        for one, two in zip(alone, faces, strict=True):
-            assert one.box == pytest.approx(two.box, abs=0.01)
+    assert together == [mtcnn([frame])[0] for frame in (picture, empty, other)]
+
+
+def test_the_surest_face_comes_first(mtcnn):
+    (faces,) = mtcnn([read(EXAMPLES / "three_people.jpg")])
+    assert [face.score for face in faces] == sorted((face.score for face in faces), reverse=True)
+
+
+@pytest.mark.parametrize("factor", [0.35, 0.6, 1.7, 4.0])
+def test_the_face_is_found_where_it_is_at_any_size_of_the_picture(mtcnn, astronaut_pixels, factor):
+    """Also where the pyramid's first level is far smaller than the picture, and where crops are enlarged."""
+    side = round(512 * factor)
+    resized = Image.fromarray(astronaut_pixels).resize((side, side), Image.Resampling.LANCZOS)
+    (faces,) = mtcnn([Frame(np.asarray(resized), "resized")])
+    assert len(faces) == 1
+    assert overlap(tuple(edge / factor for edge in faces[0].box), ASTRONAUT_FACE) > 0.7
+    left_eye, right_eye = faces[0].landmarks[:2]
+    assert np.divide(left_eye, factor) == pytest.approx((203, 102), abs=6)
+    assert np.divide(right_eye, factor) == pytest.approx((247, 103), abs=6)
 
 
 def test_min_face_leaves_small_faces_out(picture):
@@ -104,6 +120,43 @@ def test_real_photo_with_five_people(mtcnn, shared):
     assert len(faces) == 5
 
 
+def test_a_large_photo_with_six_people(mtcnn, astronaut_pixels, shared):
+    canvas = np.full((720, 1280, 3), 90, np.uint8)
+    canvas[30:697, :1000] = read(shared / "media" / "five_people.jpg").pixels
+    canvas[200:490, 1000:] = astronaut_pixels[10:300, 110:390]
+    (faces,) = mtcnn([Frame(canvas, "six")])
+    assert len(faces) == 6
+    pasted = tuple(edge + shift for edge, shift in zip(ASTRONAUT_FACE, (890, 190, 890, 190), strict=True))
+    assert max(overlap(face.box, pasted) for face in faces) > 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "faces"), [("two_faces.gif", 2), ("three_people_walking.gif", 3)], ids=["turning heads", "small faces"]
+)
+def test_everybody_in_a_clip_is_found_in_nearly_every_frame(mtcnn, shared, name, faces):
+    with Image.open(shared / "media" / name) as clip:
+        frames = [
+            Frame(np.asarray(image.convert("RGB")), name, i)
+            for i, image in enumerate(ImageSequence.Iterator(clip))
+            if i % 4 == 0
+        ]
+    counts = [len(found) for found in mtcnn(frames)]
+    assert max(counts) == faces
+    assert sum(counts) >= 0.97 * faces * len(frames)
+
+
+def test_nobody_is_found_where_nobody_is(mtcnn, shared):
+    av = pytest.importorskip("av")
+    with av.open(str(shared / "media" / "no_face.mp4")) as clip:
+        frames = [
+            Frame(image.to_ndarray(format="rgb24"), "no_face", i)
+            for i, image in enumerate(clip.decode(video=0))
+            if i % 12 == 0
+        ]
+    assert frames
+    assert not any(mtcnn(frames))
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -124,3 +177,67 @@ def test_detectors_by_name():
     assert isinstance(open_detector("none"), WholePicture)
     with pytest.raises(UsageError, match="mtcnn, none"):
         open_detector("haar")
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """Return a picture whose red is x and whose green is y, so that a crop tells where it was cut."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x * 255 / width, y * 255 / height, np.full_like(x, 200)], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("side", [12, 30, 61, 150, 390])
+def test_a_crop_shows_its_square_whichever_level_it_comes_from(side):
+    pyramid = Pyramid(ramp(400, 600), [(150, 100), (90, 60), (54, 36)])
+    (crop,) = pyramid.cut(np.array([[130, 7, 130 + side, 7 + side]], np.float32), 24)
+    middles = (np.arange(24) + 0.5) * side / 24
+    assert crop[12, :, 0] == pytest.approx((130 + middles) * 255 / 600, abs=2.5)
+    assert crop[:, 12, 1] == pytest.approx((7 + middles) * 255 / 400, abs=2.5)
+
+
+def test_crops_keep_the_order_of_their_squares_and_are_black_beyond_the_border():
+    pyramid = Pyramid(ramp(400, 600), [(150, 100), (75, 50)])
+    squares = np.array(
+        [[-40, 100, 40, 180], [560, 360, 640, 440], [-900, -900, -850, -850], [-300, -400, 900, 800]], np.float32
+    )
+    left, corner, outside, around = pyramid.cut(squares, 24)
+    assert not left[:, :12].any() and (left[:, 12:, 2] == 200).all()
+    assert (corner[:12, :12, 2] == 200).all() and not corner[12:].any() and not corner[:, 12:].any()
+    assert not outside.any()
+    assert around[12, 12, 2] == 200 and not around[:8].any() and not around[:, :6].any()
+
+
+def test_large_crops_average_instead_of_skipping_pixels():
+    stripes = np.zeros((800, 800, 3), np.uint8)
+    stripes[::2] = 255
+    (crop,) = Pyramid(stripes, [(80, 80), (40, 40)]).cut(np.array([[10, 10, 790, 790]], np.float32), 24)
+    assert crop.min() > 110 and crop.max() < 145
+
+
+def test_no_squares_no_crops():
+    assert Pyramid(ramp(40, 60), []).cut(np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
+
+
+def share(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Return the intersection of two boxes as a share of the smaller one."""
+    sides = [max(0.0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1)]
+    return sides[0] * sides[1] / min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+
+
+@pytest.mark.parametrize("of_smaller", [False, True])
+@pytest.mark.parametrize("limit", [0.2, 0.5, 0.7])
+def test_suppression_keeps_what_going_through_the_boxes_one_by_one_keeps(limit, of_smaller):
+    random = np.random.default_rng(0)
+    corners = random.uniform(0, 200, (300, 2))
+    boxes = np.concatenate([corners, corners + random.uniform(10, 60, (300, 1))], axis=1).astype(np.float32)
+    scores = random.uniform(size=300).round(2).astype(np.float32)  # some of them equal
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        measure = share if of_smaller else overlap
+        if all(measure(boxes[i].tolist(), boxes[j].tolist()) <= limit for j in kept):
+            kept.append(i)
+    assert 10 < len(kept) < 300
+    assert suppress(boxes, scores, limit, of_smaller=of_smaller).tolist() == kept
+
+
+def test_suppression_of_no_boxes():
+    assert suppress(np.empty((0, 4), np.float32), np.empty(0, np.float32), 0.5).tolist() == []

@@ -89,10 +89,9 @@ def write_report(
 
 def score_table(scores: Sequence[Score]) -> Table:
     """Return a row for each labelling, set and subset, with and without flip averaging side by side."""
-    heads = ("labels", "emotions", "faces", "n", "accuracy %", "macro-F1 %", "calib. error", "with flip %")
-    heads += ("macro-F1 %",)
+    figures = ("accuracy %", "macro-F1 %", "calib. error", "with flip %", "macro-F1 %")
     pairs = zip((s for s in scores if not s.flip), (s for s in scores if s.flip), strict=True)
-    return heads, [
+    return ("labels", "emotions", "faces", "n", *figures), [
         (
             one.labels,
             set_name(one.emotions),

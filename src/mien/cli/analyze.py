@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def analyze(
     sources: Annotated[
         list[str],
-        typer.Argument(metavar="SOURCE", help="Pictures, also animated ones, folders of pictures, or - for one on standard input."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="Pictures, also animated ones, folders of pictures, or - for one on standard input.",
+        ),
     ],
     out: Annotated[
         list[str] | None,

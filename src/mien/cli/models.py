@@ -68,7 +68,9 @@ def info(
 
 @models.command()
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Models by name. Default: all of them.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL", help="Models by name. Default: all of them.")
+    ] = None,
 ) -> None:
     """Check that the models' files are whole and run; the exit status is 1 where one is not."""
     from mien.errors import ModelError, UsageError

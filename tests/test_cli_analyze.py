@@ -76,7 +76,7 @@ def test_csv_has_a_row_a_face_and_one_where_nobody_is(run, shared_scene, tmp_pat
 @pytest.fixture
 def shared_scene(tmp_path):
     """Return a picture of three, and one of nobody whose name breaks lines."""
-    empty = tmp_path / 'a "name",\nof two lines.png'
+    empty = tmp_path / 'a "name",\nof two\rlines.png'
     Image.new("RGB", (64, 48)).save(empty)
     return EXAMPLES / "three_people.jpg", empty
 
@@ -155,11 +155,46 @@ def test_a_film_has_a_record_and_a_picture_for_every_frame(run, film, tmp_path):
     assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
         f"film.gif-{i:06d}.png" for i in range(3)
     ]
-    assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == [f"film.gif-1-{i:06d}.png" for i in (0, 2)]
+    assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == [f"film.gif-{i:06d}-1.png" for i in (0, 2)]
     assert run("analyze", film, "--out", tmp_path / "marked").status == 1
     assert run("analyze", film, "--out", tmp_path / "marked", "--overwrite").status == 0
     done = run("analyze", film, "--out", tmp_path / "one.png")
     assert (done.status, "one picture cannot hold a film" in done.err) == (1, True)
+
+
+def test_a_film_beside_stills_named_like_its_frames(run, tmp_path):
+    folder = tmp_path / "walk"
+    folder.mkdir()
+    frame = Image.new("RGB", (64, 64))
+    frame.save(folder / "walk.png", save_all=True, append_images=[Image.new("RGB", (64, 64), "white")])
+    frame.save(folder / "walk-000001.png")
+    done = run("analyze", folder, "--out", tmp_path / "marked")
+    assert done.status == 0
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
+        "walk-000001.png", "walk.png-000000.png", "walk.png-000001.png",
+    ]  # fmt: skip
+
+
+def test_one_output_that_fails_at_the_end_does_not_take_the_others(run, astronaut, tmp_path, monkeypatch):
+    real = Path.replace
+
+    def replace(path, target):
+        if Path(target).name == "a.json":
+            raise OSError(28, "No space left on device")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    done = run("analyze", astronaut, "--out", tmp_path / "a.json", "--out", tmp_path / "b.csv")
+    assert done.status == 1
+    assert "a.json: cannot be written (No space left on device)" in done.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json.partial", "b.csv"]
+
+
+def test_pictures_within_the_output_folder_can_be_named(run, astronaut, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy(astronaut, tmp_path / "in" / "a.jpg")
+    assert run("analyze", tmp_path / "in", "--out", tmp_path).status == 0
+    assert (tmp_path / "a.jpg").is_file()
 
 
 def test_records_do_not_go_to_a_folder(run, astronaut, tmp_path):

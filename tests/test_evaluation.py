@@ -100,23 +100,28 @@ def test_copies_of_training_pictures_are_left_out_of_one_subset(data):
     assert (apart.n, apart.accuracy) == (9, pytest.approx(100 * 4 / 9))
 
 
-def test_flip_averaging_averages(data):
-    class Undecided(Scripted):
-        """Says happy to what it sees first, and sad to the mirror image that comes after."""
+def test_flip_averages_with_the_mirrored_face(data):
+    """A network that calls what is light on its left happy, and what is light on its right sad, more surely."""
 
-        calls = 0
+    class OneSided:
+        outputs = ("votes", "fer2013")
 
         def __call__(self, batch):
-            self.calls += 1
+            left, top = batch[:, 0, :, :4].mean(axis=(1, 2)) > 0, batch[:, 0, :4, :].mean(axis=(1, 2)) > 0
             votes, labels = np.zeros((len(batch), 8), np.float32), np.zeros((len(batch), 7), np.float32)
-            name, weight = ("sad", 3.0) if self.calls % 2 else ("happy", 1.0)  # the check at the start is the first
-            labels[:, SEVEN.index(name)] = weight
+            labels[:, SEVEN.index("sad")] = np.where(left, 0.0, 3.0)
+            labels[:, SEVEN.index("happy")] = np.where(left, 1.0, 0.0)
+            labels[top, SEVEN.index("angry")] = 9.0  # upside down, all is lost
             return [votes, labels]
 
+    half = np.zeros((8, 8), np.uint8)
+    half[3:, :4] = 255
+    for i in range(len(LABELS)):
+        Image.fromarray(half).save(data / f"test{i}.png")
     outputs = (Output("votes", EIGHT, 1.0), Output("fer2013", SEVEN, 1.0))
     crop = {"scale": 1.0, "across": 0.0, "down": 0.0}
     metadata = Metadata("m", outputs, 8, "grey", 128.0, 64.0, crop, (), "", (), "", "")
-    scores = evaluate(Classifier(Undecided(), metadata, identity="m"), read_labelled_faces(data), split="test")
+    scores = evaluate(Classifier(OneSided(), metadata, identity="m"), read_labelled_faces(data), split="test")
     plain, flipped = (next(s for s in scores if s.labels == "fer2013" and s.flip is flip) for flip in (False, True))
     assert plain.recall["happy"] == 100.0
     assert flipped.recall["sad"] == 100.0
@@ -176,6 +181,17 @@ def voted(votes: np.ndarray) -> LabelledFaces:
     return LabelledFaces(Path(), tuple(names), names, names, names, names, votes, ())
 
 
+def test_without_a_label_there_is_no_temperature_to_fit():
+    assert fit_temperature(np.full((3, 2), 0.5), np.array([-1, -1, -1])) == 1.0
+
+
+def test_claims_that_make_no_sense_are_passed_over(data):
+    scores = evaluate(scripted(), read_labelled_faces(data), split="test")
+    claim = scores[0].to_claim()
+    nonsense = [{**claim, "accuracy": "65"}, {**claim, "labels": ["x"]}, {}]
+    assert largest_difference(nonsense, scores) == (0, 0.0)
+
+
 def test_claims_are_compared_with_what_they_speak_of(data):
     scores = evaluate(scripted(), read_labelled_faces(data), split="test")
     claims = [score.to_claim() for score in scores]
@@ -208,6 +224,7 @@ def test_evaluate_prints_what_a_person_reads(run, data, model):
     assert (done.status, done.err) == (0, "")
     assert "split test" in done.out
     assert any(line.split()[:4] == ["fer2013", "happy,sad", "all", "7"] for line in done.out.splitlines())
+    assert any(line.split()[:5] == ["fer2013", "happy,sad", "all", "flip", "7"] for line in done.out.splitlines())
     assert "claims 1 of these accuracies" in done.out
 
 
@@ -236,9 +253,44 @@ def test_a_report_is_whole_or_not_there(run, data, model, tmp_path):
     assert len(json.loads((report / "report.json").read_text())["scores"]) == 4
     assert run("evaluate", model, "--data", data, "--report", report).status == 2
     assert run("evaluate", model, "--data", data, "--report", report, "--overwrite").status == 0
-    done = run("evaluate", model, "--data", data, "--report", data, "--overwrite")
-    assert (done.status, "not a report" in done.err) == (2, True)
+    (report / "thesis.txt").write_text("mine")
+    done = run("evaluate", model, "--data", data, "--report", report, "--overwrite")
+    assert (done.status, "not just a report" in done.err) == (2, True)
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_a_report_that_fails_leaves_the_earlier_one_and_the_figures(run, data, model, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib", reason="charts are an extra: pip install 'mien[plot]'")
+    report = tmp_path / "report"
+    assert run("evaluate", model, "--data", data, "--report", report).status == 0
+    before = (report / "report.json").read_bytes()
+
+    def full(*arguments, **more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.evaluation.report.draw_reliability", full)
+    done = run("evaluate", model, "--data", data, "--report", report, "--overwrite")
+    assert done.status == 1
+    assert done.err == f"mien: {report}: cannot be written (No space left on device)\n"
+    assert "accuracy %" in done.out
+    assert (report / "report.json").read_bytes() == before
+    assert not list(tmp_path.glob("*.partial*"))
+    (tmp_path / "file").write_text("in the way")
+    done = run("evaluate", model, "--data", data, "--report", tmp_path / "file" / "report")
+    assert (done.status, done.out) == (1, "")
+
+
+def test_a_set_without_votes(run, data, tmp_path):
+    text = (data / "metadata.csv").read_text()
+    header, *rows = text.splitlines()
+    (data / "metadata.csv").write_text("\n".join(row.rsplit(",", len(VOTES))[0] for row in (header, *rows)))
+    done = run("evaluate", "embedded", "--data", data)
+    assert done.status == 0
+    assert "it has no votes, so the output votes is not measured" in done.err
+    file = tmp_path / "votes.onnx"
+    write_model(file, {KEY: json.dumps(COMPLETE)})
+    done = run("evaluate", file, "--data", data)
+    assert (done.status, "it has no votes; unpack it again" in done.err) == (1, True)
 
 
 @pytest.mark.parametrize(

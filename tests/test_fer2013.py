@@ -153,7 +153,14 @@ def test_a_byte_order_mark_is_no_column(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"\x00\xff\xfe", b"", b"file_name,split,label,group\nx.png,train,gloomy,x.png\n"]
+    "content",
+    [
+        b"\x00\xff\xfe",
+        b"",
+        b"file_name,split,label,group\nx.png,train,gloomy,x.png\n",
+        b"file_name,label,split,group\nx.png,happy\n",
+        f"file_name,split,label,group,{','.join(VOTES)}\nx.png,train,happy,x.png,{'9' * 25}{',0' * 9}\n".encode(),
+    ],
 )
 def test_a_broken_data_set_is_named(tmp_path, content):
     (tmp_path / "metadata.csv").write_bytes(content)

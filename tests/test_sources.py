@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, features
 
-from mien.errors import SourceError
+from mien.errors import SourceError, one_line
 from mien.results import Frame
-from mien.sources import find_pictures, one_line, read_frames, read_picture, read_pipe
+from mien.sources import find_pictures, read_frames, read_picture, read_pipe
 from mien.sources.folder import SUFFIXES
 
 SIZE = (40, 30)

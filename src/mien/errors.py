@@ -33,3 +33,10 @@ class MissingExtraError(MienError):
     def __init__(self, purpose: str, extra: str) -> None:
         super().__init__(f"{purpose} needs an optional part: pip install 'mien[{extra}]'")
         self.extra = extra
+
+
+def one_line(text: str) -> str:
+    r"""Return `text` with what would break a line, or hide in it, escaped: a line end becomes \n."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
+    )

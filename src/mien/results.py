@@ -188,7 +188,7 @@ def columns(emotions: Iterable[Emotion]) -> list[str]:
 def to_pandas(results: Iterable[Result]) -> DataFrame:
     """Return a pandas DataFrame with a row a face, and one for each frame in which nobody is.
 
-    The columns are those of `mien analyze --out NAME.csv`.
+    The columns are those of `mien analyze --out NAME.csv`; where nobody is in any of them, those of all emotions.
 
     Raises:
         UsageError: pandas is not installed.
@@ -200,7 +200,8 @@ def to_pandas(results: Iterable[Result]) -> DataFrame:
         raise UsageError("a table of results needs pandas, which is not installed: pip install pandas") from error
     results = list(results)
     known = {emotion: None for result in results for face in result.faces for emotion in face.scores}
-    return pandas.DataFrame([row for result in results for row in result.to_rows()], columns=columns(known))
+    names = columns(known or Emotion)
+    return pandas.DataFrame([row for result in results for row in result.to_rows()], columns=names)
 
 
 def _rounded(scores: Mapping[Emotion, float]) -> dict[str, float]:

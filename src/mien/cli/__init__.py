@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -17,7 +19,9 @@ from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.models import models
 from mien.cli.train import train
-from mien.errors import MienError, ModelError, UsageError
+from mien.errors import MienError, ModelError, UsageError, one_line
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="mien",
@@ -55,7 +59,10 @@ def main() -> None:
     try:
         app()
     except MienError as error:
-        from mien.sources import one_line
-
         typer.echo(f"mien: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        typer.echo(f"mien: standard output: cannot be written ({error.strerror})", err=True)
+        os._exit(1)  # what is left in the buffer cannot be written either, and Python would say so again

@@ -77,7 +77,7 @@ def analyze(
 ) -> None:
     """Read the expression on every face of pictures and folders.
 
-    On a terminal the faces are shown in a table; in a pipe, without --out, records go to standard output.
+    On a terminal the faces are shown in a table; in a pipe, without --out or --crops, records go to standard output.
     The exit status is 0 when all went well, also where nobody is in a picture; 1 when an input failed
     (the rest is done); 2 when nothing could be started.
     """
@@ -141,7 +141,7 @@ def analyze(
 
 
 def _say(result: Result, milliseconds: float) -> None:
-    from mien.sources import one_line
+    from mien.errors import one_line
 
     at = "" if result.time is None else f", frame {result.frame} at {result.time:.3f} s"
     found = "not read" if result.error is not None else f"{len(result.faces)} face{'s' * (len(result.faces) != 1)}"

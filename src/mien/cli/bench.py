@@ -26,22 +26,15 @@ def bench(
     import json
     from dataclasses import asdict
 
-    from mien.cli.table import plain_table
     from mien.evaluation.speed import machine, measure
 
     about = machine()
-    figures = list(measure(model=model, pictures=pictures or (), runs=runs))
+    figures = measure(model=model, pictures=pictures or (), runs=runs)
     if as_json:
         typer.echo(json.dumps({"machine": about, "figures": [asdict(figure) for figure in figures]}, indent=1))
         return
-    typer.echo(f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}\n")
-    rows = [
-        (
-            figure.what,
-            f"{figure.value:.1f} {figure.unit}",
-            f"{figure.least:.1f} to {figure.most:.1f}",
-            "" if figure.rate is None else f"{figure.rate:.0f} a second",
-        )
-        for figure in figures
-    ]
-    typer.echo(plain_table(("", "median", "range", "rate"), rows, right={1, 2, 3}))
+    typer.echo(f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}; medians\n")
+    for figure in figures:  # each as soon as it is there
+        rate = "" if figure.rate is None else f"{figure.rate:6.0f} a second"
+        value, spread = f"{figure.value:7.1f} {figure.unit:3}", f"{figure.least:.1f} to {figure.most:.1f}"
+        typer.echo(f"{figure.kind:10}  {figure.what:34}  {value}  {spread:18}  {rate}".rstrip())

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+_NEEDED = {"numpy": "numpy", "pillow": "PIL.Image", "onnxruntime": "onnxruntime", "typer": "typer", "rich": "rich"}
+"""The module of each package that `mien analyze` needs."""
 _EXTRAS = {
-    "parquet": ("pyarrow",),
-    "plot": ("matplotlib",),
-    "heic": ("pillow_heif",),
-    "train": ("torch", "lightning", "torchmetrics", "kornia", "onnx", "onnxscript"),
-    "collect": ("httpx", "ddgs"),
-    "serve": ("fastapi", "uvicorn", "gradio", "python_multipart"),
-    "ray": ("ray",),
+    "parquet": ("records as Parquet", ("pyarrow",)),
+    "plot": ("charts in reports", ("matplotlib",)),
+    "heic": ("HEIC pictures", ("pillow_heif",)),
+    "train": (
+        "training and exporting models",
+        ("torch", "lightning", "torchmetrics", "kornia", "onnx", "onnxscript"),
+    ),
+    "collect": ("collecting faces from the web", ("httpx", "ddgs")),
+    "serve": ("the web page and the REST service", ("fastapi", "uvicorn", "gradio", "python_multipart")),
+    "ray": ("more than one machine", ("ray",)),
 }
-"""The modules that each optional part of mien brings."""
-_PURPOSES = {
-    "parquet": "records as Parquet",
-    "plot": "charts: evaluation reports, timelines",
-    "heic": "HEIC pictures",
-    "train": "training and exporting models",
-    "collect": "collecting faces from the web",
-    "serve": "the web page and the REST service",
-    "ray": "more than one machine",
-}
+"""What each optional part of mien is for, and the modules that it brings."""
 
 
 def doctor(
@@ -35,74 +31,86 @@ def doctor(
     The exit status is 1 where something that `mien analyze` needs is broken.
     """
     import json
+
+    from mien.errors import one_line
+
+    findings = _examine()
+    if as_json:
+        typer.echo(json.dumps(findings, indent=1))
+    else:
+        _tell(findings)
+        for problem in findings["problems"]:
+            typer.echo(f"mien: {one_line(problem)}", err=True)
+    if findings["problems"]:
+        raise typer.Exit(1)
+
+
+def _examine() -> dict[str, Any]:
+    """Return the findings; what cannot even be imported is one of them."""
     import platform
+    from importlib.util import find_spec
 
     import mien
-    from mien.cli.table import plain_table
-    from mien.errors import ModelError
-    from mien.models.session import execution_providers
-    from mien.models.store import registry, verify
 
-    problems: list[str] = []
-    try:
-        providers = execution_providers()
-    except ModelError as error:
-        providers = []
-        problems.append(str(error))
-    files = {entry.name: verify(entry) for entry in registry().values()}
-    problems += [problem for problem in files.values() if problem is not None]
+    versions, problems = {}, []
+    for package, module in _NEEDED.items():
+        versions[package], problem = _load(package, module)
+        problems += [problem] if problem else []
+    offered: list[str] = []
+    files: dict[str, bool] = {}
+    if not problems:
+        from mien.models.session import runtime
+        from mien.models.store import registry, verify
+
+        offered = runtime()[1]
+        damages = {entry.name: verify(entry) for entry in registry().values()}
+        problems += [damage for damage in damages.values() if damage is not None]
+        files = {name: damage is None for name, damage in damages.items()}
     if not problems:
         try:
             mien.Analyzer()
         except mien.MienError as error:
             problems.append(str(error))
-    versions = {name: _version(name) for name in ("numpy", "onnxruntime", "pillow", "typer", "rich")}
-    problems += [f"{name} is not installed: pip install {name}" for name, found in versions.items() if found is None]
-    missing = {extra: _missing(modules) for extra, modules in _EXTRAS.items()}
-    system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    if as_json:
-        findings = {
-            "mien": mien.__version__,
-            "python": platform.python_version(),
-            "system": system,
-            "versions": versions,
-            "providers": providers,
-            "models": {name: problem is None for name, problem in files.items()},
-            "extras": {extra: not lacking for extra, lacking in missing.items()},
-            "problems": problems,
-        }
-        typer.echo(json.dumps(findings, indent=1))
-    else:
-        rows = [("mien", mien.__version__), ("python", platform.python_version()), ("system", system)]
-        rows += [(name, found or "missing") for name, found in versions.items()]
-        rows += [("computes with", ", ".join(providers) or "nothing")]
-        rows += [(f"model {name}", "damaged or missing" if problem else "whole") for name, problem in files.items()]
-        typer.echo(plain_table(None, rows))
-        typer.echo("\nOptional parts")
-        extras = [
-            (extra, _PURPOSES[extra], f"missing: pip install 'mien[{extra}]'" if lacking else "installed")
-            for extra, lacking in missing.items()
-        ]
-        typer.echo(plain_table(None, extras))
-        typer.echo("")
-        for problem in problems:
-            typer.echo(f"mien: {problem}", err=True)
-        if not problems:
-            typer.echo("All that `mien analyze` needs is there.")
-    if problems:
-        raise typer.Exit(1)
+    return {
+        "mien": mien.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions,
+        "providers": offered,
+        "models": files,
+        "extras": {
+            extra: all(find_spec(module) is not None for module in modules) for extra, (_, modules) in _EXTRAS.items()
+        },
+        "problems": problems,
+    }
 
 
-def _version(distribution: str) -> str | None:
-    from importlib.metadata import PackageNotFoundError, version
+def _load(package: str, module: str) -> tuple[str | None, str | None]:
+    """Return the version of a package and what is wrong with it, None where there is none or nothing."""
+    from importlib import import_module
 
+    advice = f"pip install --force-reinstall {package}"
     try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+        import_module(module)
+        return str(getattr(import_module(module.partition(".")[0]), "__version__", "there")), None
+    except ModuleNotFoundError:
+        return None, f"{package} is not installed: {advice}"
+    except Exception as error:  # a broken binary package fails in ways of its own
+        return None, f"{package} cannot be loaded ({error}): {advice}"
 
 
-def _missing(modules: tuple[str, ...]) -> list[str]:
-    from importlib.util import find_spec
+def _tell(findings: dict[str, Any]) -> None:
+    from mien.cli.columns import in_columns
 
-    return [module for module in modules if find_spec(module) is None]
+    rows = [(name, findings[name]) for name in ("mien", "python", "system")]
+    rows += [(name, version or "missing or broken") for name, version in findings["versions"].items()]
+    if findings["providers"]:
+        rows.append(("computes on", f"the processor (onnxruntime offers {', '.join(findings['providers'])})"))
+    rows += [(f"model {name}", "whole" if whole else "damaged") for name, whole in findings["models"].items()]
+    extras = [
+        (extra, _EXTRAS[extra][0], "installed" if there else f"missing: pip install 'mien[{extra}]'")
+        for extra, there in findings["extras"].items()
+    ]
+    typer.echo(f"{in_columns(None, rows)}\n\nOptional parts\n{in_columns(None, extras)}\n")
+    if not findings["problems"]:
+        typer.echo("All that `mien analyze` needs is there.")

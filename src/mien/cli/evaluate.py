@@ -34,8 +34,9 @@ def evaluate(
     import json
 
     from mien.classifier import open_classifier
-    from mien.cli.table import plain_table
+    from mien.cli.columns import in_columns
     from mien.datasets.labelled import read_labelled_faces
+    from mien.errors import one_line
     from mien.evaluation.report import check_report, recall_table, score_table, write_report
     from mien.evaluation.scores import default_split, largest_difference
     from mien.evaluation.scores import evaluate as measure
@@ -46,22 +47,22 @@ def evaluate(
     faces = read_labelled_faces(data)
     chosen = split or default_split(faces)
     scores = measure(classifier, faces, split=chosen)
-    if report is not None:
-        write_report(
-            report, scores, model=classifier.identity, metadata=classifier.metadata, data=data, overwrite=overwrite
-        )
+    if faces.votes is None and any(output.name == "votes" for output in classifier.metadata.outputs):
+        typer.echo(f"mien: {one_line(str(data))}: it has no votes, so the output votes is not measured", err=True)
     if as_json:
         typer.echo(json.dumps([score.to_record() for score in scores], indent=1))
-        return
-    typer.echo(f"{classifier.identity} on {data}, split {chosen}\n")
-    heads, rows = score_table(scores)
-    typer.echo(plain_table(heads, rows, right=range(3, len(heads))))
-    heads, rows = recall_table(scores)
-    typer.echo(f"\n{plain_table(heads, rows, right=range(1, len(heads)))}")
-    count, difference = largest_difference(classifier.metadata.scores, scores)
-    if count:
-        typer.echo(
-            f"\nThe file claims {count} of these accuracies; the largest difference is {difference:.2f} points."
-        )
+    else:
+        typer.echo(f"{one_line(f'{classifier.identity} on {data}, split {chosen}')}\n")
+        heads, rows = score_table(scores)
+        typer.echo(in_columns(heads, rows, right=range(4, len(heads))))
+        heads, rows = recall_table(scores)
+        typer.echo(f"\n{in_columns(heads, rows, right=range(1, len(heads)))}")
+        count, difference = largest_difference(classifier.metadata.scores, scores)
+        if count:
+            typer.echo(
+                f"\nThe file claims {count} of these accuracies; they differ by {difference:.2f} points at most."
+            )
     if report is not None:
-        typer.echo(f"The report is in {report / 'report.html'}")
+        about = classifier.metadata
+        write_report(report, scores, model=classifier.identity, metadata=about, data=data, overwrite=overwrite)
+        typer.echo(f"mien: the report is in {one_line(str(report / 'report.html'))}", err=True)

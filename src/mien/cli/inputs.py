@@ -59,7 +59,8 @@ def list_pictures(
             except SourceError as error:
                 failures.append(error)
             else:
-                inner = tuple(folder for folder in made if folder != os.path.realpath(source) + os.sep)
+                whole = os.path.realpath(source) + os.sep
+                inner = tuple(folder for folder in made if folder.startswith(whole) and folder != whole)
                 found = [path for path in found if not os.path.realpath(path).startswith(inner)]
                 pictures += [Picture(str(path), path, path.relative_to(source)) for path in found]
         else:

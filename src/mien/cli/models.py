@@ -20,15 +20,22 @@ def list_models(
     import json
     from dataclasses import asdict
 
-    from mien.cli.table import plain_table
+    from mien.cli.columns import in_columns
+    from mien.errors import ModelError
     from mien.models.store import read_model, registry
 
-    entries = [(entry, len(read_model(entry.name).content)) for entry in registry().values()]
+    sizes: dict[str, int | None] = {}
+    for name in registry():
+        try:
+            sizes[name] = len(read_model(name).content)
+        except ModelError:
+            sizes[name] = None
     if as_json:
-        typer.echo(json.dumps([{**asdict(entry), "bytes": size} for entry, size in entries], indent=1))
+        told = [{**asdict(entry), "bytes": sizes[entry.name]} for entry in registry().values()]
+        typer.echo(json.dumps(told, indent=1))
         return
-    rows = [(entry.name, entry.kind, f"{size / 1e6:.2f} MB", entry.purpose) for entry, size in entries]
-    typer.echo(plain_table(("name", "kind", "size", "what it is for"), rows, right={2}))
+    rows = [(entry.name, entry.kind, _megabytes(sizes[entry.name]), entry.purpose) for entry in registry().values()]
+    typer.echo(in_columns(("name", "kind", "size", "what it is for"), rows, right={2}))
 
 
 @models.command()
@@ -38,8 +45,10 @@ def info(
 ) -> None:
     """Show what a model answers, what it was trained on and on what terms, and the scores that it claims."""
     import json
+    from dataclasses import asdict
 
-    from mien.cli.table import plain_table
+    from mien.cli.columns import in_columns
+    from mien.errors import one_line
     from mien.models.metadata import KEY, parse_metadata
     from mien.models.session import Session
     from mien.models.store import read_model, registry
@@ -48,7 +57,10 @@ def info(
     entry = registry().get(model)
     session = Session(file.content, name=model)
     if entry is not None and KEY not in session.properties:
-        typer.echo(f"{file.identity}: {entry.purpose}; {entry.licence}\nsha256 {file.sha256}")
+        if as_json:
+            typer.echo(json.dumps({**asdict(entry), "sha256": file.sha256}, indent=1))
+        else:
+            typer.echo(f"{file.identity}: {entry.purpose}; {entry.licence}\nsha256 {file.sha256}")
         return
     metadata = parse_metadata(session.properties, file=model)
     if as_json:
@@ -56,13 +68,15 @@ def info(
             json.dumps({"sha256": file.sha256, **json.loads(metadata.to_json())}, indent=1, ensure_ascii=False)
         )
         return
-    typer.echo(f"{file.identity} ({len(file.content) / 1e6:.2f} MB, sha256 {file.sha256})\n")
+    typer.echo(f"{one_line(file.identity)} ({_megabytes(len(file.content))}, sha256 {file.sha256})\n")
     facts = [
-        ("" if i else name, value) for name, values in _facts(metadata).items() for i, value in enumerate(values)
+        ("" if i else name, one_line(value))
+        for name, values in _facts(metadata).items()
+        for i, value in enumerate(values)
     ]
-    typer.echo(plain_table(None, facts))
-    if rows := [_claim(score) for score in metadata.scores if "accuracy" in score]:
-        typer.echo(f"\n{plain_table(_CLAIM, rows, right={4, 5, 6, 7})}")
+    typer.echo(in_columns(None, facts))
+    if rows := [[one_line(cell) for cell in _claim(score)] for score in metadata.scores if "accuracy" in score]:
+        typer.echo(f"\n{in_columns(_CLAIM, rows, right={4, 5, 6, 7})}")
         typer.echo("\nMeasure them again by mien evaluate.")
 
 
@@ -93,6 +107,10 @@ def verify(
         typer.echo(problem or f"{name}: whole, {registry()[name].sha256}", err=problem is not None)
     if failed:
         raise typer.Exit(1)
+
+
+def _megabytes(size: int | None) -> str:
+    return "missing" if size is None else f"{size / 1e6:.2f} MB"
 
 
 _CLAIM = ("labels", "emotions", "split", "faces", "n", "accuracy %", "macro-F1 %", "calib. error")

@@ -63,8 +63,14 @@ def open_outputs(
             with suppress(OutputError):
                 sink.close(complete=False)
         raise
+    failures = []
     for sink in sinks:
-        sink.close()
+        try:
+            sink.close()
+        except OutputError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _open(out: str, targets: Mapping[str, Mapping[str, Path]], emotions: Sequence[Emotion], overwrite: bool) -> Sink:

@@ -1,16 +1,16 @@
-"""Tables for people."""
+"""Results as a table for people."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mien.emotions import COLOURS, Emotion
+from mien.errors import one_line
 from mien.results import Face, Result
-from mien.sources import one_line
 
 _BAR = 12  # characters
 
@@ -35,19 +35,6 @@ def result_table(results: Sequence[Result]) -> None:
             name = Text(shown) if number == 1 else Text("")
             table.add_row(name, str(number), *_cells(face)[: _columns(console.width)])
     console.print(table)
-
-
-def plain_table(heads: Sequence[str] | None, rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Return rows as columns of text, those in `right` aligned right; it reads the same in a pipe."""
-    lines = [*([heads] if heads else []), *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def _columns(width: int) -> int:

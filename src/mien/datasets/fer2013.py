@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +14,9 @@ from PIL import Image
 
 from mien.datasets.duplicates import COPY_DISTANCE, first_of_group, similar_pairs
 from mien.datasets.labelled import COLUMNS, DESCRIPTION, METADATA, SIMILAR, VOTES, read_labelled_faces
+from mien.datasets.staging import staged_folder
 from mien.emotions import Emotion
-from mien.errors import DataError, OutputError, UsageError
+from mien.errors import DataError, UsageError
 
 SIDE = 48
 LABELS: tuple[Emotion, ...] = (
@@ -75,31 +74,18 @@ def unpack_fer2013(
     similar = first_of_group(len(pictures), pairs)
     names = [f"{split}/fer{row:07d}.png" for row, split in enumerate(splits)]
 
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
-    except OSError as error:
-        raise OutputError(f"{out}: the data set cannot be written ({error})") from error
-    partial = scratch / "new"
-    try:
+    with staged_folder(out) as folder:
         for split in SPLITS.values():
-            (partial / split).mkdir(parents=True)
+            (folder / split).mkdir()
         for name, picture in zip(names, pictures, strict=True):
-            Image.fromarray(picture).save(partial / name, compress_level=3)
-        with (partial / METADATA).open("w", newline="", encoding="utf-8") as file:
+            Image.fromarray(picture).save(folder / name, compress_level=3)
+        with (folder / METADATA).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*COLUMNS, SIMILAR, *(VOTES if votes is not None else ())])
             for row, name in enumerate(names):
                 counts = votes[row].tolist() if votes is not None else ()
                 writer.writerow([name, splits[row], labels[row], names[groups[row]], names[similar[row]], *counts])
-        (partial / DESCRIPTION).write_text("".join(f"{line}\n" for line in _description(votes is not None)), "utf-8")
-        if out.exists():
-            out.rename(scratch / "old")
-        partial.rename(out)
-    except OSError as error:
-        raise OutputError(f"{out}: the data set cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        (folder / DESCRIPTION).write_text("".join(f"{line}\n" for line in _description(votes is not None)), "utf-8")
 
     split_of = np.array(splits)
     train = split_of == "train"

@@ -171,6 +171,8 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
         raise DataError(f"{path}: it has no rows")
     known = {emotion.value for emotion in Emotion}
     for number, row in enumerate(rows, start=2):
+        if any(row[name] is None for name in COLUMNS):
+            raise DataError(f"{path}, line {number}: the row is cut short")
         if row["label"] not in known:
             raise DataError(f"{path}, line {number}: unknown label {row['label']!r}")
     return LabelledFaces(
@@ -198,6 +200,6 @@ def _votes(path: Path, rows: Sequence[dict[str, str]]) -> NDArray[np.int64]:
     for i, row in enumerate(rows):
         try:
             votes[i] = [int(row[name]) for name in VOTES]
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{path}, line {i + 2}: the votes are not ten whole numbers") from error
     return votes

@@ -46,7 +46,7 @@ def reliability(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Re
 def fit_temperature(probabilities: NDArray[np.floating], wanted: NDArray[np.intp]) -> float:
     """Return the temperature to divide logits by (Guo et al., 2017), between 0.1 and 10.
 
-    It minimises the negative log-likelihood of the labels, which is convex in its inverse.
+    It minimises the negative log-likelihood of the labels, which is convex in its inverse. Without labels it is 1.
 
     Args:
         probabilities: (n, k), the softmax of the logits at temperature 1.
@@ -54,6 +54,8 @@ def fit_temperature(probabilities: NDArray[np.floating], wanted: NDArray[np.intp
 
     """
     known = wanted >= 0
+    if not known.any():
+        return 1.0
     logits = np.log(np.maximum(probabilities[known].astype(np.float64), 1e-30))
     target = wanted[known]
 

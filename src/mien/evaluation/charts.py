@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,13 @@ def require_charts() -> None:
     """Check that matplotlib is there.
 
     Raises:
-        MissingExtraError: it is not.
+        MissingExtraError: it is not, or cannot be loaded.
 
     """
-    if find_spec("matplotlib") is None:
-        raise MissingExtraError("drawing the report's charts", "plot")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("drawing the report's charts", "plot") from error
 
 
 def draw_confusion(score: Score, file: Path) -> None:

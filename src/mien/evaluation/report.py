@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import json
-import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -13,8 +12,9 @@ from pathlib import Path
 from string import Template
 
 import mien
+from mien.datasets.staging import staged_folder
 from mien.emotions import set_name
-from mien.errors import OutputError, UsageError
+from mien.errors import OutputError, UsageError, one_line
 from mien.evaluation.charts import draw_confusion, draw_reliability, require_charts
 from mien.evaluation.scores import Score, headlines
 from mien.models.metadata import Metadata
@@ -29,7 +29,8 @@ _NOTES = (
     "A set counts the faces whose label lies in it, with the scores renormalised over it.",
     "deduplicated: without the faces of which a copy is among the training pictures.",
     "One pass is what `mien analyze` does; flip averages the answers to the face and to its mirror image.",
-    "In brackets: the middle 95 % when the faces are drawn again. Calibration error: 15 bins of equal width.",
+    "In brackets: the middle 95 % when the faces are drawn again.",
+    "ECE: the expected calibration error, over 15 bins of equal width.",
 )
 
 
@@ -38,14 +39,31 @@ def check_report(folder: Path, *, overwrite: bool) -> None:
 
     Raises:
         MissingExtraError: the charts cannot be drawn.
+        OutputError: nothing can be written there.
         UsageError: the folder is there and `overwrite` is off, or it is no report.
 
     """
     require_charts()
     if folder.exists() and not overwrite:
         raise UsageError(f"{folder}: it exists already; name another folder or pass --overwrite")
-    if folder.exists() and not (folder / _REPORT).is_file():
-        raise UsageError(f"{folder}: it is not a report that mien made, so it is not overwritten")
+    if folder.exists() and not _is_report(folder):
+        raise UsageError(f"{folder}: it is not just a report that mien made, so it is not overwritten")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder.parent).close()
+    except OSError as error:
+        raise OutputError(f"{folder}: the report cannot be written ({error.strerror or error})") from error
+
+
+def _is_report(folder: Path) -> bool:
+    """Say whether all that lies in `folder` is a report."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+        facts = json.loads((folder / _REPORT).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    ours = all(name.startswith(("report.", "confusion-", "reliability-")) for name in names)
+    return ours and isinstance(facts, dict) and {"mien", "model", "scores"} <= set(facts)
 
 
 def write_report(
@@ -59,51 +77,34 @@ def write_report(
 
     """
     check_report(folder, overwrite=overwrite)
-    title = f"{model} on {data.resolve().name}, {scores[0].split}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial-", dir=folder.parent))
-    except OSError as error:
-        raise OutputError(f"{folder}: the report cannot be written ({error.strerror or error})") from error
-    try:
-        new = scratch / "new"
-        new.mkdir()
+    title = one_line(f"{model} on {data.resolve().name}, {scores[0].split}")
+    with staged_folder(folder) as new:
         charts = []
         for score in headlines(scores):
             for kind, draw in (("confusion", draw_confusion), ("reliability", draw_reliability)):
                 charts.append(f"{kind}-{score.labels}.png")
                 draw(score, new / charts[-1])
-        facts = {"model": model, "data": data.resolve().name, "mien": mien.__version__}
+        facts = {"mien": mien.__version__, "model": one_line(model), "data": one_line(data.resolve().name)}
         records = [score.to_record() for score in scores]
         (new / _REPORT).write_text(json.dumps({**facts, "scores": records}, indent=1), "utf-8")
         (new / "report.md").write_text(_markdown(title, scores, metadata, charts), "utf-8")
         (new / "report.html").write_text(_html(title, scores, metadata, [new / chart for chart in charts]), "utf-8")
-        if folder.exists():
-            folder.rename(scratch / "old")
-        new.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: the report cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def score_table(scores: Sequence[Score]) -> Table:
-    """Return a row for each labelling, set and subset, with and without flip averaging side by side."""
-    figures = ("accuracy %", "macro-F1 %", "calib. error", "with flip %", "macro-F1 %")
-    pairs = zip((s for s in scores if not s.flip), (s for s in scores if s.flip), strict=True)
-    return ("labels", "emotions", "faces", "n", *figures), [
+    """Return a row for each labelling, set and subset, in one pass and with flip averaging."""
+    return ("labels", "emotions", "faces", "flip", "n", "accuracy %", "macro-F1 %", "ECE"), [
         (
-            one.labels,
-            set_name(one.emotions),
-            one.subset,
-            str(one.n),
-            f"{one.accuracy:.2f} ({one.interval[0]:.1f} to {one.interval[1]:.1f})",
-            f"{one.macro_f1:.2f}",
-            f"{one.reliability.error:.3f}",
-            f"{both.accuracy:.2f}",
-            f"{both.macro_f1:.2f}",
+            score.labels,
+            set_name(score.emotions),
+            score.subset,
+            "flip" if score.flip else "",
+            str(score.n),
+            f"{score.accuracy:.2f} ({score.interval[0]:.1f} to {score.interval[1]:.1f})",
+            f"{score.macro_f1:.2f}",
+            f"{score.reliability.error:.3f}",
         )
-        for one, both in pairs
+        for score in scores
     ]
 
 
@@ -119,12 +120,13 @@ def recall_table(scores: Sequence[Score]) -> Table:
 
 def _about(metadata: Metadata) -> list[str]:
     temperatures = ", ".join(f"{output.name} {output.temperature:.3f}" for output in metadata.outputs)
-    return [
+    lines = [
         f"Trained on: {'; '.join(metadata.data)}",
         f"Licence of the weights: {metadata.licence}",
         f"Temperatures: {temperatures}",
         f"Made by: {metadata.reproduce}",
     ]
+    return [one_line(line) for line in lines]
 
 
 def _markdown(title: str, scores: Sequence[Score], metadata: Metadata, charts: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,11 @@ class Score:
             "recall": {str(emotion): round(value, 2) for emotion, value in self.recall.items()},
             "order": [str(emotion) for emotion in self.emotions],
             "confusion": self.confusion.tolist(),
+            "reliability": {
+                "counts": self.reliability.counts.tolist(),
+                "confidence": self.reliability.confidence.round(4).tolist(),
+                "accuracy": self.reliability.accuracy.round(4).tolist(),
+            },
         }
 
 
@@ -148,12 +154,13 @@ def headlines(scores: Sequence[Score]) -> Iterator[Score]:
 
 def largest_difference(claims: Sequence[Mapping[str, Any]], scores: Sequence[Score]) -> tuple[int, float]:
     """Return how many of a file's `claims` speak of the same as `scores`, and the most they differ by, in points."""
-    reached = {tuple(score.key.items()): score.accuracy for score in scores}
+    reached = {json.dumps(score.key): score.accuracy for score in scores}
     names = scores[0].key if scores else {}
     pairs = [
         (claim["accuracy"], reached[key])
         for claim in claims
-        if (key := tuple((name, claim.get(name)) for name in names)) in reached and "accuracy" in claim
+        if (key := json.dumps({name: claim.get(name) for name in names})) in reached
+        and isinstance(claim.get("accuracy"), float | int)
     ]
     return len(pairs), max((abs(claimed - measured) for claimed, measured in pairs), default=0.0)
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ from mien.analyzer import Analyzer
 from mien.classifier import open_classifier
 from mien.detectors import open_detector
 from mien.errors import MienError
-from mien.models.session import execution_providers
+from mien.models.session import PROVIDERS, runtime
 from mien.results import Frame
 from mien.sources import read_picture
 
@@ -50,7 +51,9 @@ class Figure:
     """One thing measured.
 
     Attributes:
+        kind: `detector`, `classifier`, `picture`, `cold start` or `memory`.
         what: in words.
+        faces: found in the picture, or classified at once; None where that is not the point.
         value: the median of the runs.
         least, most: of the runs.
         unit: `ms` or `MiB`.
@@ -59,7 +62,9 @@ class Figure:
 
     """
 
+    kind: str
     what: str
+    faces: int | None
     value: float
     least: float
     most: float
@@ -97,18 +102,16 @@ def measure(*, model: str, pictures: Sequence[Path] = (), runs: int = 20) -> Ite
     detector, analyzer = open_detector("mtcnn"), Analyzer(model=model)
     for frame in frames if pictures else [scene(6)]:
         found = len(detector([frame])[0])
-        about = f"detector, {_size(frame)}, {found} face{'s' * (found != 1)} found"
-        yield _timed(about, lambda frame=frame: detector([frame]), runs, 1)  # type: ignore[misc]
+        yield _timed("detector", _found(frame, found), found, partial(detector, [frame]), runs)
     classifier = open_classifier(model)
     size = classifier.metadata.size
     shape = (size, size) if classifier.grey else (size, size, 3)
     for batch in BATCHES:
         crops = np.random.default_rng(0).integers(0, 256, (batch, *shape), dtype=np.uint8)
-        yield _timed(f"classifier, batch of {batch}", lambda crops=crops: classifier(crops), runs, batch)  # type: ignore[misc]
+        yield _timed("classifier", f"batch of {batch}", batch, partial(classifier, crops), runs, items=batch)
     for frame in frames:
         found = len(analyzer.analyze_frames([frame])[0].faces)
-        about = f"picture, {_size(frame)}, {found} face{'s' * (found != 1)} found"
-        yield _timed(about, lambda frame=frame: analyzer.analyze_frames([frame]), runs, 1)  # type: ignore[misc]
+        yield _timed("picture", _found(frame, found), found, partial(analyzer.analyze_frames, [frame]), runs)
     yield from _cold_start(model)
 
 
@@ -124,21 +127,21 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "mien": mien.__version__,
-        "onnxruntime": version("onnxruntime"),
+        "onnxruntime": runtime()[0],
         "numpy": version("numpy"),
         "pillow": version("pillow"),
-        "providers": execution_providers(),
+        "providers": list(PROVIDERS),
     }
 
 
-def _timed(what: str, work: Callable[[], object], runs: int, items: int) -> Figure:
+def _timed(kind: str, what: str, faces: int, work: Callable[[], object], runs: int, *, items: int = 1) -> Figure:
     work()
     times = []
     for _ in range(runs):
         started = time.perf_counter()
         work()
         times.append(1000.0 * (time.perf_counter() - started))
-    return _figure(what, times, "ms", rate=1000.0 * items / statistics.median(times))
+    return _figure(kind, what, faces, times, "ms", rate=1000.0 * items / statistics.median(times))
 
 
 def _cold_start(model: str) -> Iterator[Figure]:
@@ -154,19 +157,20 @@ def _cold_start(model: str) -> Iterator[Figure]:
             if child.returncode:
                 raise MienError(f"a new process could not analyse a picture: {child.stderr.strip()[-300:]}")
             peaks.append(int(child.stdout) / 1024)
-    yield _figure("cold start: a new process analyses one picture", times, "ms")
+    yield _figure("cold start", "a new process analyses one picture", None, times, "ms")
     if max(peaks) > 0:
-        yield _figure("peak memory of that process", peaks, "MiB")
+        yield _figure("memory", "of that process, at most", None, peaks, "MiB")
 
 
-def _figure(what: str, values: Sequence[float], unit: str, *, rate: float | None = None) -> Figure:
-    numbers = (round(number, 2) for number in (statistics.median(values), min(values), max(values)))
-    value, least, most = numbers
-    return Figure(what, value, least, most, unit, len(values), None if rate is None else round(rate, 1))
+def _figure(
+    kind: str, what: str, faces: int | None, values: Sequence[float], unit: str, *, rate: float | None = None
+) -> Figure:
+    value, least, most = (round(number, 2) for number in (statistics.median(values), min(values), max(values)))
+    return Figure(kind, what, faces, value, least, most, unit, len(values), None if rate is None else round(rate, 1))
 
 
-def _size(frame: Frame) -> str:
-    return f"{frame.width}x{frame.height}"
+def _found(frame: Frame, faces: int) -> str:
+    return f"{frame.width}x{frame.height}, {faces} face{'s' * (faces != 1)} found"
 
 
 def _processor() -> str:

@@ -18,11 +18,15 @@ def labellings(outputs: Sequence[Output], faces: LabelledFaces) -> Iterator[tupl
 
     The FERPlus votes are scored on the output `votes`, the labels on the output `fer2013`. A model that
     has neither is scored by its first output on the labels.
+
+    Raises:
+        DataError: the model has nothing but `votes`, and the set has none.
+
     """
     index = {output.name: i for i, output in enumerate(outputs)}
     if "fer2013" in index or "votes" not in index:
         yield index.get("fer2013", 0), "fer2013", fer2013_labels(faces)
-    if "votes" in index and faces.votes is not None:
+    if "votes" in index and (faces.votes is not None or "fer2013" not in index):
         yield index["votes"], "ferplus", ferplus_majority(faces)
 
 

@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 
 from mien.errors import ModelError
 
+PROVIDERS = ("CPUExecutionProvider",)
+"""What mien computes with."""
 
-def execution_providers() -> list[str]:
-    """Return what onnxruntime can compute with here, the preferred first.
+
+def runtime() -> tuple[str, list[str]]:
+    """Return the version of onnxruntime, and all that it could compute with here.
 
     Raises:
         ModelError: onnxruntime is broken.
 
     """
-    providers: list[str] = _onnxruntime().get_available_providers()
-    return providers
+    module = _onnxruntime()
+    return str(module.__version__), list(module.get_available_providers())
 
 
 class Session:
@@ -45,7 +48,7 @@ class Session:
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[*PROVIDERS])
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
             first = str(error).strip().partition("\n")[0]
             raise ModelError(f"{name}: not a network that onnxruntime can run ({first})") from error

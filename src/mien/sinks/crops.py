@@ -17,7 +17,10 @@ LARGEST = 512
 
 
 class Crops:
-    """Writes `<picture>-<number>.png` for every face, numbered from 1 in the order of the record."""
+    """Writes `<picture>-<number>.png` for every face, numbered from 1 in the order of the record.
+
+    Of a film, the number of the frame stands before that of the face.
+    """
 
     def __init__(self, folder: Path, names: Mapping[str, Path]) -> None:
         """Take the folder to write to and, by source, the name of each picture below it.
@@ -39,7 +42,7 @@ class Crops:
                 continue
             square = SquareFrame(*face.square)
             side = max(1, min(LARGEST, round(square.side)))
-            target = numbered(self._folder / name.parent / f"{name.name}-{number}.png", result)
+            target = self._folder / name.parent / f"{numbered(name.name, result)}-{number}.png"
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:

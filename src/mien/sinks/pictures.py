@@ -20,11 +20,9 @@ def picture_name(source: Path) -> Path:
     return source if source.suffix.lower() in _KEPT else source.with_name(source.name + ".png")
 
 
-def numbered(target: Path, result: Result) -> Path:
-    """Return the path for one frame's picture: of a film with the frame's number, else `target`."""
-    if result.time is None:
-        return target
-    return target.with_name(f"{target.stem}-{result.frame:06d}{target.suffix}")
+def numbered(name: str, result: Result) -> str:
+    """Return `name` with the number of the frame where the result is of a film."""
+    return name if result.time is None else f"{name}-{result.frame:06d}"
 
 
 def check_folder(folder: Path) -> None:
@@ -84,11 +82,14 @@ class AnnotatedPictures:
         """Write the annotated picture; a source that could not be read has none."""
         if frame is None:
             return
-        target = numbered(self._targets[result.source], result)
-        if result.time is not None and not self._films:
-            raise OutputError(f"{self._targets[result.source]}: one picture cannot hold a film; name a folder")
-        if result.time is not None and not self._overwrite and os.path.lexists(target):
-            raise OutputError(f"{target}: it exists already; name another folder or pass --overwrite")
+        target = self._targets[result.source]
+        if result.time is not None:
+            if not self._films:
+                raise OutputError(f"{target}: one picture cannot hold a film; name a folder")
+            # the film's own name with its suffix: no still that lies beside it has the same
+            target = target.with_name(f"{numbered(Path(result.source).name, result)}.png")
+            if not self._overwrite and os.path.lexists(target):
+                raise OutputError(f"{target}: it exists already; name another folder or pass --overwrite")
         save_picture(Image.fromarray(annotate(frame.pixels, result)), target)
 
     def close(self, *, complete: bool = True) -> None:

@@ -86,7 +86,7 @@ class Csv:
 
     def _rows(self, rows: Sequence[dict[str, object]]) -> str:
         text = io.StringIO()
-        csv.DictWriter(text, self._columns, restval="", lineterminator="\n").writerows(rows)
+        csv.DictWriter(text, self._columns, restval="").writerows(rows)
         return text.getvalue()
 
 
@@ -112,7 +112,7 @@ class Records:
             raise OutputError(f"{self._partial}: left by an interrupted run; move it away or pass --overwrite")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._partial.open("w", encoding="utf-8", errors="surrogateescape", newline="\n")
+            self._stream = self._partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
 

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from mien.errors import SourceError
+from mien.errors import SourceError, one_line
 
 _LONGEST = 4096  # no path is longer; what is, such as content passed as a path, is not worth a screen of text
-
-
-def one_line(text: str) -> str:
-    r"""Return `text` with what would break a line, or hide in it, escaped: a line end becomes \n."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
 
 
 def source_error(name: str, reason: str) -> SourceError:

@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Reads the expression on faces: the one a human rater would most likely name, not what a person feels.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
 )
 app.command()(analyze)
 app.command()(evaluate)

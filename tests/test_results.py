@@ -1,8 +1,10 @@
 import dataclasses
 import json
+import sys
 
 import pytest
 
+import mien
 from mien.emotions import SETS, Emotion
 from mien.results import Face, Result
 
@@ -47,3 +49,9 @@ def test_values_are_frozen():
     face = Face(box=(0, 0, 1, 1), detection=None, scores=dict.fromkeys(SETS["three"], 1 / 3))
     with pytest.raises(dataclasses.FrozenInstanceError):
         face.box = (1, 1, 2, 2)
+
+
+def test_without_pandas_the_table_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(mien.UsageError, match="pip install pandas"):
+        mien.to_pandas([])

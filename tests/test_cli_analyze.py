@@ -412,47 +412,6 @@ def test_a_full_disk_is_one_clear_line(arguments):
     assert done.stderr == "mien: standard output: cannot be written (No space left on device)\n"
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out.png", "folder"])
-def test_an_existing_output_is_refused_until_overwrite(run, astronaut, tmp_path, name):
-    out = tmp_path / name
-    assert run("analyze", astronaut, "--out", out).status == 0
-    file = out / "astronaut.jpg" if name == "folder" else out
-    before = file.stat().st_mtime_ns
-    done = run("analyze", astronaut, "--out", out)
-    assert done.status == 2
-    assert done.err == f"mien: {file}: it exists already; name another output or pass --overwrite\n"
-    assert file.stat().st_mtime_ns == before
-    assert run("analyze", astronaut, "--out", out, "--overwrite").status == 0
-    assert file.stat().st_mtime_ns > before
-
-
-@pytest.mark.parametrize("name", ["out.jsonl", "out.png", "folder/"])
-def test_unwritable_output_is_said_before_anything_is_done(run, astronaut, tmp_path, name):
-    (tmp_path / "file").write_text("in the way")
-    done = run("analyze", astronaut, "--out", f"{tmp_path}/file/{name}")
-    assert done.status == 2
-    assert len(done.err.splitlines()) == 1
-    assert str(tmp_path / "file") in done.err
-
-
-def test_an_output_that_fails_to_open_leaves_nothing_of_the_others(run, astronaut, tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    done = run("analyze", astronaut, "--out", tmp_path / "good.jsonl", "--out", tmp_path / "file" / "bad.jsonl")
-    assert done.status == 2
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_full_disk_is_one_clear_line(astronaut):
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full, which is always a full disk")
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [MIEN, "analyze", astronaut], stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert done.returncode == 1
-    assert done.stderr == "mien: standard output: cannot be written (No space left on device)\n"
-
-
 @pytest.mark.parametrize("name", ["out.jsonl", "out.json", "out.csv"])
 def test_a_full_disk_keeps_the_records_so_far(astronaut, tmp_path, name):
     """A limit on the size of files stands in for the disk: writing fails in the same place, with another reason."""

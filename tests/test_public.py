@@ -24,6 +24,7 @@ HEAVY = (
     "pyarrow",
     "lightning",
     "matplotlib",
+    "pandas",
 )
 
 

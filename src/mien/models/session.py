@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -34,7 +35,8 @@ class Session:
         Args:
             model: the content of an .onnx file.
             name: what to call it in errors.
-            threads: how many to compute with; None leaves it to onnxruntime (one a core).
+            threads: how many of its own to compute with; None shares one for each core with the other networks
+                of the process.
 
         Raises:
             ModelError: onnxruntime is broken, or does not take the file.
@@ -43,10 +45,12 @@ class Session:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        # Networks run in turn here: threads that spin after one would take the cores from the next.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        if threads is None and _share_threads():
+            options.use_per_session_threads = False
+        else:
+            # threads that spin after one network has run would take the cores from the next
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            options.intra_op_num_threads = threads or 0
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=[*PROVIDERS])
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
@@ -64,6 +68,22 @@ class Session:
         """Return the outputs, in the order of `outputs`, for a batch `values`."""
         answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
         return answers
+
+
+@cache
+def _share_threads() -> bool:
+    """Make one pool of threads for all networks of this process, and say whether there is one.
+
+    The networks of a cascade run in turn: with a pool for each, the threads wake up, or spin, in each
+    other's way.
+    """
+    try:
+        _onnxruntime().set_global_thread_pool_sizes(0, 1)
+    except AttributeError:  # not every version of onnxruntime has it
+        return False
+    except Exception as error:
+        return "already been created" in str(error)
+    return True
 
 
 def _onnxruntime() -> Any:

@@ -1,4 +1,6 @@
 import io
+import os
+import subprocess
 import sys
 import threading
 from itertools import islice
@@ -10,6 +12,7 @@ from PIL import Image
 import mien
 from mien.emotions import SETS
 from mien.errors import ModelError, SourceError, UsageError
+from mien.models.store import read_model
 from mien.results import Detection, Frame
 
 from conftest import ASTRONAUT_FACE, EXAMPLES, overlap
@@ -227,3 +230,31 @@ def test_an_error_stays_on_one_line_and_the_source_keeps_its_name(analyzer, tmp_
     assert "\n" not in result.error
     with pytest.raises(SourceError, match=r"a\\nb: there is no such"):
         next(analyzer.stream("a\nb"))
+
+
+def test_a_forked_process_analyses_too(astronaut, analyzer):
+    """Threads do not survive a fork; whoever waits for them waits for ever."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that forks")
+    expected = [face.to_record() for face in analyzer.analyze(astronaut).faces]
+    program = (
+        "import mien, os, signal, sys\n"
+        "analyzer = mien.Analyzer()\n"
+        "analyzer.analyze(sys.argv[1])\n"
+        "if child := os.fork():\n"
+        "    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "signal.alarm(20)\n"
+        "print([face.to_record() for face in analyzer.analyze(sys.argv[1]).faces], flush=True)\n"
+        "os._exit(0)\n"  # as multiprocessing ends its processes
+    )
+    done = subprocess.run([sys.executable, "-c", program, astronaut], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(expected)
+
+
+def test_other_users_of_onnxruntime_in_the_process_are_left_alone(analyzer, astronaut):
+    import onnxruntime
+
+    analyzer.analyze(astronaut)
+    content = read_model("embedded").content
+    assert onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).get_outputs()

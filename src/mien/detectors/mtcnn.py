@@ -101,8 +101,9 @@ class Mtcnn:
     def _propose(self, pyramid: Pyramid, width: int, height: int) -> Floats:
         """Return P-Net's boxes (n, 4) in pixels of the picture, over the levels of `pyramid`."""
         all_boxes, all_scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
-        for level in pyramid.levels:
-            probability, offsets = (answer[0] for answer in self._pnet(np.asarray(level)[None]))
+        answers = self._pnet.each([np.asarray(level)[None] for level in pyramid.levels])
+        for level, (probabilities, regressions) in zip(pyramid.levels, answers, strict=True):
+            probability, offsets = probabilities[0], regressions[0]
             rows, columns = np.nonzero(probability >= self._thresholds[0])
             scores = probability[rows, columns]
             cells = np.stack([columns, rows, columns, rows], axis=1).astype(np.float32) * _STRIDE

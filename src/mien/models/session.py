@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
@@ -35,8 +38,8 @@ class Session:
         Args:
             model: the content of an .onnx file.
             name: what to call it in errors.
-            threads: how many of its own to compute with; None shares one for each core with the other networks
-                of the process.
+            threads: how many of its own to compute with; None is one for each core, which all networks of the
+                process have in common.
 
         Raises:
             ModelError: onnxruntime is broken, or does not take the file.
@@ -45,12 +48,12 @@ class Session:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        if threads is None and _share_threads():
-            options.use_per_session_threads = False
-        else:
-            # threads that spin after one network has run would take the cores from the next
+        # Networks run in turn here. With a pool of threads for each, as is usual, those of one network wake up,
+        # or spin, in the way of the next; so a network computes in one thread, and batches are shared out.
+        options.intra_op_num_threads = threads or 1
+        if threads is not None:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            options.intra_op_num_threads = threads or 0
+        self._shares = 1 if threads is not None else _cores()
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=[*PROVIDERS])
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
@@ -66,24 +69,36 @@ class Session:
 
     def __call__(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the outputs, in the order of `outputs`, for a batch `values`."""
+        shares = min(self._shares, len(values))
+        if shares < 2:
+            return self._run(values)
+        answers = self.each(np.array_split(values, shares))
+        return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+
+    def each(self, batches: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+        """Return the outputs for each of several batches, which may differ in shape, computed side by side."""
+        if self._shares < 2 or len(batches) < 2:
+            return [self._run(batch) for batch in batches]
+        others = [_workers().submit(self._run, batch) for batch in batches[1:]]
+        return [self._run(batches[0]), *(other.result() for other in others)]
+
+    def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
         return answers
 
 
 @cache
-def _share_threads() -> bool:
-    """Make one pool of threads for all networks of this process, and say whether there is one.
+def _workers() -> ThreadPoolExecutor:
+    """Return the threads that compute beside the one which asks: one less than there are cores."""
+    return ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="mien")
 
-    The networks of a cascade run in turn: with a pool for each, the threads wake up, or spin, in each
-    other's way.
-    """
-    try:
-        _onnxruntime().set_global_thread_pool_sizes(0, 1)
-    except AttributeError:  # not every version of onnxruntime has it
-        return False
-    except Exception as error:
-        return "already been created" in str(error)
-    return True
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
+    os.register_at_fork(after_in_child=_workers.cache_clear)
 
 
 def _onnxruntime() -> Any:

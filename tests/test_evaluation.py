@@ -92,6 +92,9 @@ def test_sets_count_their_own_faces_and_force_a_choice(data):
     # the sad face that was called neutral is now called the first of three equals, angry
     assert three.accuracy == pytest.approx(100 * 5 / 9)
     assert three.confusion.shape == (3, 3)
+    # and confidence is over the set: three equals for that one, one of three with logits 2, 0 and 0 for the rest
+    told = np.average(three.reliability.confidence, weights=three.reliability.counts)
+    assert told == pytest.approx((8 * np.exp(2) / (np.exp(2) + 2) + 1 / 3) / 9, abs=1e-6)
 
 
 def test_copies_of_training_pictures_are_left_out_of_one_subset(data):

@@ -244,14 +244,18 @@ def test_copies_of_test_pictures_and_non_faces_are_not_trained_on(tmp_path):
         ("train/2.png", "train", "train/0.png", 0),  # a further copy within train
         ("train/3.png", "train", "train/3.png", 5),  # half of the raters saw no face
         ("private_test/4.png", "private_test", "train/1.png", 0),
+        ("train/5.png", "train", "train/5.png", 0),  # looks like a picture in private_test, and is no copy
+        ("private_test/6.png", "private_test", "private_test/6.png", 0),
     ]
+    alike = {"private_test/6.png": "train/5.png"}
     with (tmp_path / "metadata.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file_name", "split", "label", "group", *VOTES])
+        writer.writerow(["file_name", "split", "label", "group", "similar", *VOTES])
         for name, split, group, not_a_face in rows:
-            writer.writerow([name, split, "happy", group, 0, 10 - not_a_face, *[0] * 7, not_a_face])
+            votes = [0, 10 - not_a_face, *[0] * 7, not_a_face]
+            writer.writerow([name, split, "happy", group, alike.get(name, group), *votes])
     chosen = training_rows(read_labelled_faces(tmp_path), max_not_a_face_votes=4)
-    assert chosen.tolist() == [True, False, False, False, False]
+    assert chosen.tolist() == [True, False, False, False, False, False, False]
 
 
 def test_vote_distribution_leaves_out_single_raters_and_unknown():

@@ -52,7 +52,8 @@ def open_outputs(
     sinks: list[Sink] = []
     try:
         try:
-            sinks += (_open(out, targets, emotions, overwrite) for out in outs)
+            for out in outs:
+                sinks.append(_open(out, targets, emotions, overwrite))  # noqa: PERF401  # those so far count if one fails
             if crops is not None:
                 sinks.append(Crops(crops, _below(crops, pictures, lambda relative: relative)))
         except OutputError as error:

@@ -12,7 +12,7 @@ def bench(
     pictures: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PICTURE]...", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."
+            metavar="PICTURE", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."
         ),
     ] = None,
     model: Annotated[str, typer.Option(help="A model by name, or an .onnx file.")] = "embedded",

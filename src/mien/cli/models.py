@@ -86,7 +86,7 @@ def verify(
         list[str] | None, typer.Argument(metavar="MODEL", help="Models by name. Default: all of them.")
     ] = None,
 ) -> None:
-    """Check that the models' files are whole and run; the exit status is 1 where one is not."""
+    """Check that the models' files are whole and can be loaded; the exit status is 1 where one is not."""
     from mien.errors import ModelError, UsageError
     from mien.models.session import Session
     from mien.models.store import read_model, registry

@@ -65,5 +65,6 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        typer.echo(f"mien: standard output: cannot be written ({error.strerror})", err=True)
+        where = one_line(str(error.filename or "standard output"))
+        typer.echo(f"mien: {where}: cannot be written ({error.strerror})", err=True)
         os._exit(1)  # what is left in the buffer cannot be written either, and Python would say so again

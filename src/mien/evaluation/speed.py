@@ -24,7 +24,7 @@ from mien.analyzer import Analyzer
 from mien.classifier import open_classifier
 from mien.detectors import open_detector
 from mien.errors import MienError
-from mien.models.session import PROVIDERS, runtime
+from mien.models.session import PROVIDERS, cores, runtime
 from mien.results import Frame
 from mien.sources import read_picture
 
@@ -122,7 +122,7 @@ def machine() -> dict[str, Any]:
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gib": memory,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),

@@ -53,7 +53,7 @@ class Session:
         options.intra_op_num_threads = threads or 1
         if threads is not None:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._shares = 1 if threads is not None else _cores()
+        self._shares = 1 if threads is not None else cores()
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=[*PROVIDERS])
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
@@ -90,10 +90,11 @@ class Session:
 @cache
 def _workers() -> ThreadPoolExecutor:
     """Return the threads that compute beside the one which asks: one less than there are cores."""
-    return ThreadPoolExecutor(max(1, _cores() - 1), thread_name_prefix="mien")
+    return ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="mien")
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

@@ -11,9 +11,7 @@ import typer
 def bench(
     pictures: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="PICTURE", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."
-        ),
+        typer.Argument(metavar="PICTURE", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."),
     ] = None,
     model: Annotated[str, typer.Option(help="A model by name, or an .onnx file.")] = "embedded",
     runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 20,

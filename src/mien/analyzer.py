@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,9 +18,27 @@ from mien.classifier import open_classifier
 from mien.detectors import Detector, open_detector
 from mien.emotions import Emotion, emotion_set, project
 from mien.errors import SourceError, UsageError
+from mien.film import Answer, Sighting, answers
 from mien.results import Box, Detection, Face, Frame, Result
-from mien.sources import MAX_PIXELS, PictureSource, find_pictures, read_frames, read_picture
-from mien.sources.naming import source_error
+from mien.sources import (
+    MAX_PIXELS,
+    Media,
+    MediaSource,
+    Selection,
+    find_pictures,
+    is_stream,
+    open_media,
+    read_picture,
+)
+from mien.sources.naming import source_error, without_password
+from mien.sources.selection import WHOLE
+from mien.tracking import LONGEST, Smoother, Watcher
+
+SMOOTH = 0.4
+"""Half-life in seconds of the smoothing of scores in films."""
+
+DETECT_EVERY = 0.4
+"""Seconds of film between two searches of the whole frame for faces."""
 
 
 class Analyzer:
@@ -72,7 +91,7 @@ class Analyzer:
         """The model's identity, as it stands in every result."""
         return self._classifier.identity
 
-    def analyze(self, source: PictureSource, *, name: str | None = None) -> Result:
+    def analyze(self, source: MediaSource, *, name: str | None = None) -> Result:
         """Return the faces of one picture; nobody is an empty tuple. Of an animated one, those of its first frame.
 
         `stream` gives all frames of an animated picture.
@@ -88,63 +107,157 @@ class Analyzer:
         return self.analyze_frames([read_picture(source, name=name, max_pixels=self._max_pixels)])[0]
 
     def analyze_frames(self, frames: Sequence[Frame]) -> list[Result]:
-        """Return a result for each of `frames`; the faces of all are classified in one batch."""
-        metadata, geometry = self._classifier.metadata, self._classifier.geometry
-        found = [sorted(faces, key=lambda face: face.box) for faces in self._detector(frames)]
-        crops = [
-            crop_faces(frame.pixels, faces, size=metadata.size, geometry=geometry, grey=self._classifier.grey)
-            for frame, faces in zip(frames, found, strict=True)
-        ]
-        if not crops:
-            return []
-        probabilities = iter(self._classifier(np.concatenate(crops), flip=self._flip)[self._output])
-        return [
-            Result(
-                source=frame.source,
-                frame=frame.index,
-                time=frame.time,
-                width=frame.width,
-                height=frame.height,
-                model=self.model,
-                faces=tuple(self._face(frame, face, next(probabilities)) for face in faces),
-            )
-            for frame, faces in zip(frames, found, strict=True)
-        ]
+        """Return a result for each of `frames`; the faces of all are classified in one batch.
 
-    def stream(self, source: str | Path, *, recursive: bool = False) -> Iterator[Result]:
-        """Yield a result for each picture that `source` names: a picture, or a folder of them.
+        Each frame stands for itself, also where they are of a film; `stream` tells who is who.
+        """
+        found = zip(frames, self._detector(frames), strict=True)
+        sightings = [self._cut_out(frame, [(face, None) for face in faces]) for frame, faces in found]
+        return [result for _, result in self._classified(sightings)]
 
-        An animated picture gives a result for each of its frames, with their numbers and times. A picture that
-        cannot be read becomes a result whose `error` says why, and the stream goes on; so does a film that breaks
-        off, after the results of its frames so far.
+    def stream(
+        self,
+        source: str | Path,
+        *,
+        recursive: bool = False,
+        start: float = 0.0,
+        end: float | None = None,
+        fps: float | None = None,
+        every: int = 1,
+        smooth: float | None = SMOOTH,
+        detect_every: float = DETECT_EVERY,
+    ) -> Generator[Result, None, None]:
+        """Yield a result for each picture, and each frame of each film, that `source` names; memory stays flat.
+
+        A picture or film that cannot be read becomes a result whose `error` says why, and the stream goes on; so
+        does a film that breaks off, after the results of its frames so far. Close the stream to leave off early.
+
+        Args:
+            source: a picture, a film, a folder of them, a camera (`camera:0`) or the URL of a stream. Frames of
+                cameras and live streams that come while others are analysed are passed over.
+            recursive: look in the folder's folders too.
+            start: seconds of a film before which nothing is looked at.
+            end: seconds of a film from which on nothing is looked at.
+            fps: look at no more than so many frames of a film a second.
+            every: look at each n-th frame of a film.
+            smooth: half-life in seconds of the smoothing of each person's scores in films; None leaves it off.
+            detect_every: seconds of film after which the whole of a frame is searched for faces, 0 to 0.5, or
+                sooner when something changes; between, known faces are followed.
 
         Raises:
-            SourceError: `source` is not there, or is a folder without pictures.
+            SourceError: `source` is not there, or is a folder without pictures or films.
+            UsageError: an argument makes no sense.
 
         """
-        if not os.path.lexists(source):  # unlike those of Path, these checks answer for any name at all
-            raise source_error(str(source), "there is no such file or folder")
-        path = Path(source)
-        pictures = find_pictures(path, recursive=recursive) if os.path.isdir(path) else [path]
-        for _, result in self.stream_pictures((str(picture), picture) for picture in pictures):
-            yield result
+        selection = Selection(start=start, end=end, fps=fps, every=every)
+        if is_stream(str(source)):
+            named: Iterable[tuple[str, MediaSource]] = [(without_password(str(source)), str(source))]
+        else:
+            if not os.path.lexists(source):  # unlike those of Path, these checks answer for any name at all
+                raise source_error(str(source), "there is no such file or folder")
+            path = Path(source)
+            paths = find_pictures(path, recursive=recursive) if os.path.isdir(path) else [path]
+            named = ((str(path), path) for path in paths)
+        stream = self.stream_media(named, selection=selection, smooth=smooth, detect_every=detect_every)
+        with closing(stream):
+            for _, result in stream:
+                yield result
 
-    def stream_pictures(self, sources: Iterable[tuple[str, PictureSource]]) -> Iterator[tuple[Frame | None, Result]]:
-        """Yield (frame, result) for each frame of each (name, picture), as `stream` does.
+    def stream_media(
+        self,
+        sources: Iterable[tuple[str, MediaSource]],
+        *,
+        selection: Selection = WHOLE,
+        smooth: float | None = SMOOTH,
+        detect_every: float = DETECT_EVERY,
+        opened: Callable[[Media], None] = lambda media: None,
+    ) -> Generator[tuple[Frame | None, Result], None, None]:
+        """Yield (frame, result) for each frame of each (name, source), as `stream` does.
 
-        The frame is None where it could not be read. Frames are read when they are asked for, one at a time.
+        The frame is None where it could not be read. Sources are opened one after the other, when it is their turn;
+        `opened` is told of each.
+
+        Raises:
+            UsageError: an argument makes no sense.
+
         """
+        if smooth is not None and not 0 < smooth < math.inf:
+            raise UsageError(
+                "--smooth (smooth=) is a half-life in seconds, above 0; to leave it off: --no-smooth (None)"
+            )
+        if not 0 <= detect_every <= LONGEST:
+            raise UsageError(f"--detect-every (detect_every=) is a number of seconds from 0 to {LONGEST}")
         for name, source in sources:
             read = 0
-            with closing(read_frames(source, name=name, max_pixels=self._max_pixels)) as frames:
-                try:
-                    for frame in frames:
-                        yield frame, self.analyze_frames([frame])[0]
-                        read += 1
-                except SourceError as error:
-                    yield None, Result(name, read, None, None, None, self.model, error=str(error))
+            try:
+                with open_media(source, name=name, max_pixels=self._max_pixels, selection=selection) as media:
+                    opened(media)
+                    with closing(self._read(media, smooth, detect_every)) as answers:
+                        for frame, result in answers:
+                            yield frame, result
+                            read = result.frame + 1
+            except SourceError as error:
+                yield None, Result(name, read, None, None, None, self.model, error=str(error))
 
-    def _face(self, frame: Frame, detection: Detection, probabilities: NDArray[np.float32]) -> Face:
+    def _read(self, media: Media, smooth: float | None, detect_every: float) -> Generator[Answer, None, None]:
+        """Yield the answer to a still picture, or those to the frames of a film."""
+        first = next(media.frames, None)
+        if first is None:
+            return
+        if first.time is None:
+            yield first, self.analyze_frames([first])[0]
+            return
+        watcher = Watcher(self._detector, interval=detect_every)
+        yield from answers(
+            first,
+            media.frames,
+            see=lambda frame: self._cut_out(frame, watcher(frame)),
+            classify=self._classified,
+            smoother=None if smooth is None else Smoother(smooth),
+            live=media.live,
+        )
+
+    def _cut_out(self, frame: Frame, faces: Sequence[tuple[Detection, int | None]]) -> Sighting:
+        faces = sorted(faces, key=lambda face: face[0].box)
+        classifier = self._classifier
+        detections = [face for face, _ in faces]
+        crops = crop_faces(
+            frame.pixels,
+            detections,
+            size=classifier.metadata.size,
+            geometry=classifier.geometry,
+            grey=classifier.grey,
+        )
+        # what the frame was made from is no longer needed, and large
+        return Sighting(replace(frame, reduced=None), detections, [track for _, track in faces], crops)
+
+    def _classified(self, sightings: Sequence[Sighting]) -> list[Answer]:
+        if not sightings:
+            return []
+        crops = np.concatenate([sighting.crops for sighting in sightings])
+        probabilities = iter(self._classifier(crops, flip=self._flip)[self._output])
+        return [
+            (
+                sighting.frame,
+                Result(
+                    source=sighting.frame.source,
+                    frame=sighting.frame.index,
+                    time=sighting.frame.time,
+                    width=sighting.frame.width,
+                    height=sighting.frame.height,
+                    model=self.model,
+                    faces=tuple(
+                        self._face(sighting.frame, face, track, next(probabilities))
+                        for face, track in zip(sighting.faces, sighting.tracks, strict=True)
+                    ),
+                ),
+            )
+            for sighting in sightings
+        ]
+
+    def _face(
+        self, frame: Frame, detection: Detection, track: int | None, probabilities: NDArray[np.float32]
+    ) -> Face:
         scores = dict(zip(self._labels, probabilities.tolist(), strict=True))
         return Face(
             box=_clipped(detection.box, frame),
@@ -152,6 +265,7 @@ class Analyzer:
             scores=project(scores, self.emotions),
             landmarks=detection.landmarks,
             square=astuple(face_frame(detection, self._classifier.geometry)),
+            track=track,
         )
 
 
@@ -163,7 +277,7 @@ def _clipped(box: Box, frame: Frame) -> Box:
 
 
 def analyze(
-    source: PictureSource,
+    source: MediaSource,
     *,
     model: str | Path = "embedded",
     detector: str = "mtcnn",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.emotions import Emotion
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +36,8 @@ class Frame:
         source: what the user named it by.
         index: its number in its source, from 0.
         time: seconds from the source's start; None for a still picture.
+        reduced: returns the picture at a smaller width and height, (height, width, 3), straight from the way it was
+            stored, which for a film is faster than from `pixels`; None where there are only the pixels.
 
     """
 
@@ -41,6 +45,7 @@ class Frame:
     source: str
     index: int = 0
     time: float | None = None
+    reduced: Callable[[int, int], NDArray[np.uint8]] | None = None
 
     @property
     def width(self) -> int:
@@ -97,15 +102,19 @@ class Face:
     smoothed: Mapping[Emotion, float] | None = None
 
     @property
+    def shown(self) -> Mapping[Emotion, float]:
+        """The distribution that `emotion` and `confidence` are of: smoothed where it was."""
+        return self.scores if self.smoothed is None else self.smoothed
+
+    @property
     def emotion(self) -> Emotion:
-        """The most probable emotion: of the smoothed scores where there are any."""
-        shown = self.scores if self.smoothed is None else self.smoothed
-        return max(shown, key=shown.__getitem__)
+        """The most probable emotion."""
+        return max(self.shown, key=self.shown.__getitem__)
 
     @property
     def confidence(self) -> float:
         """The probability of `emotion`."""
-        return (self.scores if self.smoothed is None else self.smoothed)[self.emotion]
+        return self.shown[self.emotion]
 
     def to_record(self) -> dict[str, Any]:
         """Return the face as it stands in the record: plain values, rounded for reading."""
@@ -118,6 +127,25 @@ class Face:
             "scores": _rounded(self.scores),
             "smoothed": None if self.smoothed is None else _rounded(self.smoothed),
         }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Face:
+        """Return the face of which `to_record` gave the record, as far as that tells; keys unknown here are ignored.
+
+        Raises:
+            DataError: it is no such record.
+
+        """
+        with _reading():
+            x1, y1, x2, y2 = map(_number, record["box"])
+            detection, track, smoothed = (record[name] for name in ("detection", "track", "smoothed"))
+            return cls(
+                box=(x1, y1, x2, y2),
+                detection=None if detection is None else _number(detection),
+                scores=_distribution(record["scores"]),
+                track=None if track is None else _whole(track),
+                smoothed=None if smoothed is None else _distribution(smoothed),
+            )
 
     def to_row(self, number: int) -> dict[str, Any]:
         """Return the face as columns of a table; `number` counts the faces of a frame from 1."""
@@ -168,6 +196,30 @@ class Result:
             "error": self.error,
         }
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Result:
+        """Return the result of which `to_record` gave the record; keys unknown here, of a newer schema, are ignored.
+
+        Raises:
+            DataError: it is no such record.
+
+        """
+        with _reading():
+            source, model, error = (record[name] for name in ("source", "model", "error"))
+            if not isinstance(source, str):
+                raise ValueError(f"its source is {source!r}")
+            time, width, height = (record[name] for name in ("time", "width", "height"))
+            return cls(
+                source=source,
+                frame=_whole(record["frame"]),
+                time=None if time is None else _number(time),
+                width=None if width is None else _whole(width),
+                height=None if height is None else _whole(height),
+                model="" if model is None else str(model),
+                faces=tuple(map(Face.from_record, record["faces"])),
+                error=None if error is None else str(error),
+            )
+
     def to_rows(self) -> list[dict[str, Any]]:
         """Return a row for each face, under the names in `columns`; one without a face where nobody is."""
         frame = {"schema": SCHEMA, **{name: getattr(self, name) for name in _FRAME_COLUMNS[1:]}, "error": self.error}
@@ -206,3 +258,35 @@ def to_pandas(results: Iterable[Result]) -> DataFrame:
 
 def _rounded(scores: Mapping[Emotion, float]) -> dict[str, float]:
     return {str(emotion): round(score, 6) for emotion, score in scores.items()}
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Turn whatever a strange record makes Python raise into the one error that says so."""
+    try:
+        yield
+    except KeyError as error:
+        raise DataError(f"not a record of mien: it has no {error.args[0]!r}") from error
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise DataError(f"not a record of mien: {error}") from error
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number that it writes")
+    return number
+
+
+def _whole(value: Any) -> int:
+    number = _number(value)  # a table that another tool has saved again may say 3.0
+    if not number.is_integer():
+        raise ValueError(f"{number} is not whole")
+    return int(number)
+
+
+def _distribution(scores: Mapping[str, Any]) -> dict[Emotion, float]:
+    read = {Emotion(name): float(score) for name, score in scores.items()}
+    if not read or not all(0.0 <= score <= 1.0 for score in read.values()):
+        raise ValueError("its scores are no probabilities")
+    return read

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mien.detectors.mtcnn import Mtcnn
 from mien.detectors.whole import WholePicture
 from mien.errors import UsageError
-from mien.results import Detection, Frame
+from mien.results import Box, Detection, Frame
 
-__all__ = ["Detector", "Mtcnn", "WholePicture", "open_detector"]
+__all__ = ["Detector", "Follower", "Mtcnn", "WholePicture", "open_detector"]
 
 NAMES = ("mtcnn", "none")
 
@@ -20,6 +20,15 @@ class Detector(Protocol):
 
     def __call__(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """Return the faces of each frame, in the order of `frames`; none is an empty list."""
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """What a detector may offer besides: to look again where faces were a moment ago, for far less work."""
+
+    def follow(self, frame: Frame, boxes: Sequence[Box]) -> list[Detection | None]:
+        """Return for each of `boxes`, from an earlier frame, the face that is about there now, or None."""
         ...
 
 

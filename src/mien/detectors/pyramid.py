@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.results import Frame
+
 Floats = NDArray[np.float32]
 
 _SHARP = 1.4  # pixels of a square for each pixel across its crop: with 1.0, one face in a hundred is lost
@@ -22,26 +24,37 @@ class Pyramid:
 
     """
 
-    def __init__(self, pixels: NDArray[np.uint8], sizes: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, frame: Frame, sizes: Sequence[tuple[int, int]] = ()) -> None:
         """Build the levels.
 
         Args:
-            pixels: RGB, shape (height, width, 3).
-            sizes: width and height of each level, the largest first.
+            frame: the picture.
+            sizes: width and height of each level, the largest first; without any, there is only what to cut from.
 
         """
-        picture = Image.fromarray(pixels)
-        self._size = picture.size
-        self._sources = [picture]  # what to cut from: the levels, and steps of no more than 2 down to the first
-        while sizes and self._sources[-1].width > 2 * sizes[0][0]:
-            self._sources.append(self._sources[-1].reduce(2))
+        self._frame = frame
+        self._size = (frame.width, frame.height)
+        self._picture: Image.Image | None = None
+        self._steps: list[Image.Image] = []  # between the picture and its first level, none half the one before
         self.levels: list[Image.Image] = []
         for size in sizes:
-            # Each is made from the one before, which is nearly as sharp and much smaller. The gap lets Pillow
-            # average whole pixels where that alone halves the picture, four times as fast.
-            level = self._sources[-1].resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
-            self.levels.append(level)
-            self._sources.append(level)
+            self.levels.append(self._shrunk(size))
+
+    def _shrunk(self, size: tuple[int, int]) -> Image.Image:
+        """Return the next level: made from the one before, which is nearly as sharp and much smaller."""
+        if not self.levels and self._frame.reduced is not None and size[0] < self._frame.width:
+            return Image.fromarray(self._frame.reduced(*size))
+        source = self.levels[-1] if self.levels else self._whole()
+        while not self.levels and source.width > 2 * size[0]:
+            source = source.reduce(2)
+            self._steps.append(source)
+        # The gap lets Pillow average whole pixels where that alone halves the picture, four times as fast.
+        return source.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+
+    def _whole(self) -> Image.Image:
+        if self._picture is None:  # Pillow makes a copy, which large pictures seldom need
+            self._picture = Image.fromarray(self._frame.pixels)
+        return self._picture
 
     def cut(self, squares: Floats, side: int) -> NDArray[np.uint8]:
         """Return `squares` (n, 4), in pixels of the picture, as crops; what lies beyond its border is black.
@@ -57,14 +70,16 @@ class Pyramid:
             uint8, shape (n, side, side, 3).
 
         """
-        zooms = np.array([source.size for source in self._sources]) / self._size
+        smaller = [*self._steps, *self.levels]
+        zooms = np.array([self._size, *(source.size for source in smaller)]) / self._size
         sides = squares[:, 2:] - squares[:, :2]
         sharp_enough = (sides[:, :1] * zooms[:, 0] >= _SHARP * side).sum(axis=1)
         chosen = np.maximum(sharp_enough - 1, 0)
         places = squares * np.tile(zooms, 2)[chosen]
         sheet = Image.new("RGB", (side, side * len(squares)))  # to take all crops over to numpy at once
         for i, (level, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
-            sheet.paste(_cut(self._sources[level], place, side), (0, i * side))
+            source = smaller[level - 1] if level else self._whole()
+            sheet.paste(_cut(source, place, side), (0, i * side))
         return np.asarray(sheet).reshape(len(squares), side, side, 3)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from mien.drawing.layout import ROWS, Mark, Rect, Style, Tag, lay_out, ranked
+from mien.drawing.layout import ROWS, Layout, Mark, Rect, Style, Tag, lay_out
 from mien.emotions import COLOURS
 from mien.results import Face, Result
 
@@ -30,17 +30,23 @@ def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
         result: what was found in it.
 
     """
+    return paint(pixels, lay_out(result.faces, (pixels.shape[1], pixels.shape[0])))
+
+
+def paint(pixels: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
+    """Return a copy of a picture, RGB, uint8, shape (height, width, 3), with what was laid out for it."""
+    if not layout.marks:
+        return pixels.copy()
     image = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(image, "RGBA")
-    layout = lay_out(result.faces, image.size)
-    style = Style(layout.text)
+    style = Style(layout.text, film=layout.film)
     for mark in layout.marks:
         _frame(canvas, mark, style)
         if mark.panel is None:
             _strip(canvas, mark, style)
     for mark in layout.marks:
         if mark.panel is not None:
-            _bars(canvas, mark.face, style, mark.panel)
+            _bars(canvas, mark, style, mark.panel)
         if mark.tag is not None:
             _label(canvas, mark.face, style, mark.tag)
     return np.asarray(image)
@@ -64,12 +70,12 @@ def _label(canvas: ImageDraw.ImageDraw, face: Face, style: Style, tag: Tag) -> N
     canvas.text(middle, tag.text, font=style.font, fill=readable_on(colour), anchor="lm")
 
 
-def _bars(canvas: ImageDraw.ImageDraw, face: Face, style: Style, place: Rect) -> None:
+def _bars(canvas: ImageDraw.ImageDraw, mark: Mark, style: Style, place: Rect) -> None:
     x1, y1, x2, y2 = place
     canvas.rectangle((x1, y1, x2 - 1, y2 - 1), fill=(*_PAPER, 215))
-    left = x1 + 2 * style.gap + style.names(face)
+    left = x1 + 2 * style.gap + style.names(mark.face)
     half = round(style.row * 0.28)
-    for row, (emotion, score) in enumerate(ranked(face)[:ROWS]):
+    for row, (emotion, score) in enumerate(mark.ranking[:ROWS]):
         middle = round(y1 + style.gap / 2 + (row + 0.5) * style.row)
         canvas.text((x1 + style.gap, middle), str(emotion), font=style.font, fill=_INK, anchor="lm")
         canvas.rectangle((left, middle - half, left + style.bars - 1, middle + half), fill=_TROUGH)
@@ -85,7 +91,7 @@ def _strip(canvas: ImageDraw.ImageDraw, mark: Mark, style: Style) -> None:
     x1, _, x2, y2 = mark.box
     canvas.rectangle((x1, y2 - high, x2 - 1, y2 - 1), fill=_PAPER)
     start, room = float(x1 + style.edge), x2 - x1 - 2 * style.edge
-    for emotion, score in ranked(mark.face):
+    for emotion, score in mark.ranking:
         end = start + room * score
         if round(end) > round(start):
             across = (round(start), y2 - high + style.edge, round(end) - 1, y2 - 1 - style.edge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
@@ -14,29 +15,33 @@ from functools import partial
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
 
 import mien
 from mien.analyzer import Analyzer
 from mien.classifier import open_classifier
 from mien.detectors import open_detector
-from mien.errors import MienError
+from mien.errors import MienError, SourceError
+from mien.evaluation.scenes import GRIDS, scene, write_film
 from mien.models.session import PROVIDERS, cores, runtime
 from mien.results import Frame
-from mien.sources import read_picture
+from mien.sources import open_media
 
-WIDTH, HEIGHT = 1280, 720
 BATCHES = (1, 32, 256)
-GRIDS = {1: (1, 1), 6: (3, 2), 30: (6, 5)}
-"""Columns and rows of the scenes, by the number of their faces."""
+FILMS = {"640x360": (1, (640, 360), 20.0), "1920x1080": (6, (1920, 1080), 6.0)}
+"""Faces, width and height, and seconds of the films that are made to measure on."""
+_FILM_RUNS = 5
+_LONG = {"1 minute": 1, "10 minutes": 10}
+"""Minutes of the films of 1280x720 whose memory is compared."""
 _COLD_RUNS = 3
 _CHILD = """
 import sys
 import mien
-mien.analyze(sys.argv[1], model=sys.argv[2])
+for _ in mien.Analyzer(model=sys.argv[2]).stream(sys.argv[1]):
+    pass
 try:  # not getrusage: on Linux its maximum takes in the process that started this one
     with open("/proc/self/status") as file:
         print(next(line for line in file if line.startswith("VmHWM")).split()[1])
@@ -51,14 +56,14 @@ class Figure:
     """One thing measured.
 
     Attributes:
-        kind: `detector`, `classifier`, `picture`, `cold start` or `memory`.
+        kind: `detector`, `classifier`, `picture`, `film`, `cold start` or `memory`.
         what: in words.
-        faces: found in the picture, or classified at once; None where that is not the point.
+        faces: found in the picture, classified at once, or people in the film; None where that is not the point.
         value: the median of the runs.
         least, most: of the runs.
         unit: `ms` or `MiB`.
         runs: how many.
-        rate: faces or pictures a second; None where that makes no sense.
+        rate: faces, pictures or frames a second; None where that makes no sense.
 
     """
 
@@ -73,34 +78,23 @@ class Figure:
     rate: float | None = None
 
 
-def scene(faces: int) -> Frame:
-    """Return a 1280x720 picture with 1, 6 or 30 faces: one portrait (NASA, public domain) in a grid."""
-    columns, rows = GRIDS[faces]
-    cell = (-(-WIDTH // columns), HEIGHT // rows)
-    with resources.files("mien.evaluation").joinpath("face.jpg").open("rb") as file, Image.open(file) as portrait:
-        tile = ImageOps.fit(portrait.convert("RGB"), cell, Image.Resampling.BILINEAR, centering=(0.5, 0.3))
-    picture = Image.new("RGB", (WIDTH, HEIGHT))
-    for i in range(faces):
-        picture.paste(tile, (i % columns * cell[0], i // columns * cell[1]))
-    return Frame(np.asarray(picture), f"{faces} faces")
-
-
-def measure(*, model: str, pictures: Sequence[Path] = (), runs: int = 20) -> Iterator[Figure]:
-    """Yield the figures one by one: detector, classifier, whole pictures, cold start, memory.
+def measure(*, model: str, files: Sequence[Path] = (), runs: int = 20, memory: bool = False) -> Iterator[Figure]:
+    """Yield the figures one by one: detector, classifier, whole pictures, films, cold start, memory.
 
     Args:
         model: of expressions.
-        pictures: files to measure whole analyses of, instead of the scenes with 1, 6 and 30 faces.
-        runs: of each, after one that does not count.
+        files: pictures and films to measure whole analyses of, instead of scenes with 1, 6 and 30 faces and films.
+        runs: of each, after one that does not count; of films at most five, and of new processes three.
+        memory: also measure that of films of 1 and 10 minutes, which takes several minutes.
 
     Raises:
         ModelError: the model cannot be used.
-        SourceError: a picture cannot be read.
+        SourceError: a file cannot be read.
 
     """
-    frames = [read_picture(picture) for picture in pictures] or [scene(faces) for faces in GRIDS]
+    frames, films = _sorted(files) if files else ([scene(faces) for faces in GRIDS], [])
     detector, analyzer = open_detector("mtcnn"), Analyzer(model=model)
-    for frame in frames if pictures else [scene(6)]:
+    for frame in frames if files else [scene(6)]:
         found = len(detector([frame])[0])
         yield _timed("detector", _found(frame, found), found, partial(detector, [frame]), runs)
     classifier = open_classifier(model)
@@ -112,7 +106,46 @@ def measure(*, model: str, pictures: Sequence[Path] = (), runs: int = 20) -> Ite
     for frame in frames:
         found = len(analyzer.analyze_frames([frame])[0].faces)
         yield _timed("picture", _found(frame, found), found, partial(analyzer.analyze_frames, [frame]), runs)
-    yield from _cold_start(model)
+    with TemporaryDirectory(prefix="mien-") as folder:
+        if not files:
+            films = [Path(folder) / f"{name}.mp4" for name in FILMS]
+            for film, (faces, shown, seconds) in zip(films, FILMS.values(), strict=True):
+                write_film(film, faces, shown, seconds)
+        for film in films:
+            yield _film(analyzer, film, min(runs, _FILM_RUNS))
+        yield from _cold_start(model)
+        if memory:
+            yield from _film_memory(model, Path(folder))
+
+
+def _sorted(files: Sequence[Path]) -> tuple[list[Frame], list[Path]]:
+    """Return the pictures, read, and the films."""
+    frames, films = [], []
+    for file in files:
+        with open_media(file) as media:
+            first = next(media.frames)
+        if first.time is None:
+            frames.append(first)
+        else:
+            films.append(file)
+    return frames, films
+
+
+def _film(analyzer: Analyzer, film: Path, runs: int) -> Figure:
+    """Return the time of a frame when a film is analysed from its file to its records."""
+    times, results = [], []
+    for _ in range(runs + 1):
+        started = time.perf_counter()
+        results = list(analyzer.stream(film))
+        for result in results:
+            json.dumps(result.to_record())
+        times.append(1000.0 * (time.perf_counter() - started) / len(results))
+    broken = next((result.error for result in results if result.error is not None), None)
+    if broken is not None:
+        raise SourceError(broken)
+    people = len({face.track for result in results for face in result.faces})
+    what = f"{results[0].width}x{results[0].height}, {len(results)} frames, {people} face{'s' * (people != 1)}"
+    return _figure("film", what, people, times[1:], "ms", rate=1000.0 / statistics.median(times[1:]))
 
 
 def machine() -> dict[str, Any]:
@@ -150,16 +183,30 @@ def _cold_start(model: str) -> Iterator[Figure]:
         times, peaks = [], []
         for _ in range(_COLD_RUNS):
             started = time.perf_counter()
-            child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
-                [sys.executable, "-c", _CHILD, str(picture), model], capture_output=True, text=True, check=False
-            )
+            peaks.append(_child(picture, model) / 1024)
             times.append(1000.0 * (time.perf_counter() - started))
-            if child.returncode:
-                raise MienError(f"a new process could not analyse a picture: {child.stderr.strip()[-300:]}")
-            peaks.append(int(child.stdout) / 1024)
     yield _figure("cold start", "a new process analyses one picture", None, times, "ms")
     if max(peaks) > 0:
         yield _figure("memory", "of that process, at most", None, peaks, "MiB")
+
+
+def _film_memory(model: str, folder: Path) -> Iterator[Figure]:
+    for name, minutes in _LONG.items():
+        film = folder / f"{minutes}.mp4"
+        write_film(film, 1, (1280, 720), 60.0, times=minutes)
+        peak = _child(film, model) / 1024
+        if peak > 0:
+            yield _figure("memory", f"1280x720, {name}, at most", None, [peak], "MiB")
+
+
+def _child(source: Path, model: str) -> int:
+    """Analyse a file in a new process; return the most memory that it held, in KiB."""
+    child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
+        [sys.executable, "-c", _CHILD, str(source), model], capture_output=True, text=True, check=False
+    )
+    if child.returncode:
+        raise MienError(f"a new process could not analyse {source.name}: {child.stderr.strip()[-300:]}")
+    return int(child.stdout)
 
 
 def _figure(

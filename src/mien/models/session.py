@@ -80,7 +80,11 @@ class Session:
         if self._shares < 2 or len(batches) < 2:
             return [self._run(batch) for batch in batches]
         others = [_workers().submit(self._run, batch) for batch in batches[1:]]
-        return [self._run(batches[0]), *(other.result() for other in others)]
+        answers = [self._run(batches[0])]
+        for batch, other in zip(batches[1:], others, strict=True):
+            # what nobody has begun, because the workers are busy for another caller, is done here
+            answers.append(self._run(batch) if other.cancel() else other.result())
+        return answers
 
     def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})

@@ -1,13 +1,30 @@
-"""Result → files: records, annotated pictures, crops. Nothing half-written stands under a final name."""
+"""Result → files: records, annotated pictures and films, crops. Nothing half-written stands under a final name."""
 
 from typing import Protocol
 
 from mien.results import Frame, Result
 from mien.sinks.crops import Crops
+from mien.sinks.films import FILMS, AnnotatedFilms, film_name
+from mien.sinks.parquet import Parquet
 from mien.sinks.pictures import AnnotatedPictures, picture_name
 from mien.sinks.records import Csv, JsonLines, JsonList, Records
+from mien.sinks.veil import Veil
 
-__all__ = ["AnnotatedPictures", "Crops", "Csv", "JsonLines", "JsonList", "Records", "Sink", "picture_name"]
+__all__ = [
+    "FILMS",
+    "AnnotatedFilms",
+    "AnnotatedPictures",
+    "Crops",
+    "Csv",
+    "JsonLines",
+    "JsonList",
+    "Parquet",
+    "Records",
+    "Sink",
+    "Veil",
+    "film_name",
+    "picture_name",
+]
 
 
 class Sink(Protocol):

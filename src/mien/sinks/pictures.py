@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,36 +59,37 @@ def save_picture(image: Image.Image, target: Path) -> None:
 
 
 class AnnotatedPictures:
-    """Writes each annotated picture to the path that was planned for its source."""
+    """Writes each annotated still to the path that was planned for its source."""
 
-    def __init__(self, targets: Mapping[str, Path], *, films: bool = True, overwrite: bool = False) -> None:
+    def __init__(self, targets: Mapping[str, Path], *, films: bool = True) -> None:
         """Take the target paths by source.
 
         Args:
-            targets: of stills; the pictures of a film's frames get numbers beside them.
-            films: whether a film may come, or its frames have no place.
-            overwrite: replace pictures of frames that exist.
+            targets: of stills.
+            films: whether a film that comes is left to the sink for films; if not, it has no place.
 
         Raises:
             OutputError: a folder of theirs cannot be made or written to.
 
         """
-        self._targets, self._films, self._overwrite = targets, films, overwrite
+        self._targets, self._films = targets, films
         for folder in {target.parent for target in targets.values()}:
             check_folder(folder)
 
     def write(self, result: Result, frame: Frame | None) -> None:
-        """Write the annotated picture; a source that could not be read has none."""
-        if frame is None:
+        """Write the annotated picture; a source that could not be read has none.
+
+        Raises:
+            OutputError: it cannot be written, or it is a film's and the target is one picture.
+
+        """
+        if frame is None or (result.time is not None and self._films):
             return
         target = self._targets[result.source]
         if result.time is not None:
-            if not self._films:
-                raise OutputError(f"{target}: one picture cannot hold a film; name a folder")
-            # the film's own name with its suffix: no still that lies beside it has the same
-            target = target.with_name(f"{numbered(Path(result.source).name, result)}.png")
-            if not self._overwrite and os.path.lexists(target):
-                raise OutputError(f"{target}: it exists already; name another folder or pass --overwrite")
+            raise OutputError(
+                f"{target}: one picture cannot hold a film; name a film, such as {target.stem}.mp4, or a folder"
+            )
         save_picture(Image.fromarray(annotate(frame.pixels, result)), target)
 
     def close(self, *, complete: bool = True) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from mien.emotions import Emotion
-from mien.errors import OutputError
 from mien.results import Frame, Result, columns
+from mien.sinks.partial import Partial, writing
 
 
 class Format(Protocol):
@@ -102,19 +102,13 @@ class Records:
         """
         self._form = form
         self._begun = False
-        self._final: Path | None = None
+        self._partial: Partial | None = None
         if not isinstance(target, Path):
             self._name, self._stream = "standard output", target
             return
-        self._name, self._final = str(target), target
-        self._partial = target.with_name(target.name + ".partial")
-        if self._partial.exists() and not overwrite:
-            raise OutputError(f"{self._partial}: left by an interrupted run; move it away or pass --overwrite")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-        except OSError as error:
-            raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+        self._name, self._partial = str(target), Partial(target, overwrite=overwrite)
+        with writing(target):
+            self._stream = self._partial.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Append a result."""
@@ -130,25 +124,18 @@ class Records:
             if self._begun:
                 self._append(self._form.tail())
         finally:
-            if self._final is not None:
-                self._close_file(self._final, complete=complete)
+            if self._partial is not None:
+                self._close_file(self._partial, complete=complete)
 
     def _append(self, text: str) -> None:
-        try:
+        with writing(self._name, f"; the records so far are in {self._partial.path}" if self._partial else ""):
             self._stream.write(text)
             self._stream.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            kept = f"; the records so far are in {self._partial}" if self._final else ""
-            raise OutputError(f"{self._name}: cannot be written ({error.strerror or error}){kept}") from error
 
-    def _close_file(self, final: Path, *, complete: bool) -> None:
-        try:
+    def _close_file(self, partial: Partial, *, complete: bool) -> None:
+        with writing(self._name):
             self._stream.close()
-            if complete:
-                self._partial.replace(final)
-            elif not self._begun:
-                self._partial.unlink()
-        except OSError as error:
-            raise OutputError(f"{self._name}: cannot be written ({error.strerror or error})") from error
+        if complete:
+            partial.promote()
+        elif not self._begun:
+            partial.discard()

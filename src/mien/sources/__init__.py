@@ -1,7 +1,22 @@
 """Whatever a user can name → Frames: RGB, uint8, upright."""
 
 from mien.sources.folder import find_pictures
+from mien.sources.media import Media, MediaSource, open_media
+from mien.sources.naming import is_stream
 from mien.sources.opening import MAX_PIXELS, read_pipe
 from mien.sources.picture import PictureSource, read_frames, read_picture
+from mien.sources.selection import Selection
 
-__all__ = ["MAX_PIXELS", "PictureSource", "find_pictures", "read_frames", "read_picture", "read_pipe"]
+__all__ = [
+    "MAX_PIXELS",
+    "Media",
+    "MediaSource",
+    "PictureSource",
+    "Selection",
+    "find_pictures",
+    "is_stream",
+    "open_media",
+    "read_frames",
+    "read_picture",
+    "read_pipe",
+]

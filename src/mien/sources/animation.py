@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from PIL import Image
 
@@ -11,6 +11,7 @@ from mien.results import Frame
 from mien.sources.naming import source_error
 from mien.sources.opening import GIF_PIXELS, check_size, explain, pillows_limit
 from mien.sources.pixels import decode
+from mien.sources.selection import WHOLE, Selection, Verdict
 
 FILMS = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 """Formats in which several pictures are a film. In the others (TIFF, MPO, HEIC) they are pages, views or a burst."""
@@ -20,15 +21,19 @@ _SHORTEST = 10
 _USUAL = 100
 
 
-def read_film(image: Image.Image, name: str, max_pixels: int) -> Iterator[Frame]:
-    """Yield the frames of an opened picture of one of the formats in `FILMS`, and never hold more than one.
+def read_film(
+    image: Image.Image, name: str, max_pixels: int, selection: Selection = WHOLE
+) -> Generator[Frame, None, None]:
+    """Yield the selected frames of an opened picture of one of the formats in `FILMS`, and never hold more than one.
 
-    Where there is only one frame it is a still picture, and has no time.
+    Where there is only one frame it is a still picture: it has no time, and nothing is selected.
 
     Raises:
-        SourceError: a frame is damaged or too large; those before it have been yielded. The message names it.
+        SourceError: a frame is damaged or too large (those before it have been yielded, the message names it), or
+            none is selected.
 
     """
+    picker = selection.picker()
     first = 0
     if image.info.get("default_image"):  # of a PNG: stands in for the film where films are not known
         first = 1
@@ -46,10 +51,17 @@ def read_film(image: Image.Image, name: str, max_pixels: int) -> Iterator[Frame]
             more = _advance(image, first + index + 1, f"{name}, frame {index + 1}", max_pixels)
         except SourceError as error:
             more, broken = True, error
-        yield Frame(pixels, name, index, round(start / 1000, 6) if index or more else None)
-        if broken is not None:
+        if not (index or more):
+            yield Frame(pixels, name)
+            return
+        time = round(start / 1000, 6)
+        verdict = picker.verdict(index, time)
+        if verdict is Verdict.TAKE:
+            yield Frame(pixels, name, index, time)
+        if broken is not None and verdict is not Verdict.STOP:
             raise broken
-        if not more:
+        if not more or verdict is Verdict.STOP:
+            picker.check(name)
             return
         start += duration if duration > _SHORTEST else _USUAL
         index += 1

@@ -1,4 +1,4 @@
-"""The pictures in a folder."""
+"""The pictures and films in a folder."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ SUFFIXES = frozenset(
     {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".jfif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"}
     | {".tif", ".tiff", ".webp"}
 )
+"""Of pictures."""
+
+FILM_SUFFIXES = frozenset(
+    {".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".ivf", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov"}
+    | {".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m"}
+)
 
 
 def find_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """Return the pictures in `folder`, known by their suffixes, in the order of their names.
+    """Return the pictures and films in `folder`, known by their suffixes, in the order of their names.
 
     Hidden files and folders are passed over, and links to folders are not followed, so that a link that leads
-    back up ends nothing in a loop. A link to a file is a picture under the name of the link. A folder further
+    back up ends nothing in a loop. A link to a file is one under the name of the link. A folder further
     down that cannot be read, and a link that leads nowhere, are listed in their places, so that reading them
-    fails as a bad picture does.
+    fails as a bad file does.
 
     Raises:
-        SourceError: the folder cannot be read, or no picture is in it.
+        SourceError: the folder cannot be read, or no picture or film is in it.
 
     """
     found: list[Path] = []
@@ -42,11 +48,11 @@ def find_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
             found.append(parent)
             continue
         paths = (parent / name for name, is_folder in listed if not is_folder)
-        pictures = (path for path in paths if path.suffix.lower() in SUFFIXES)  # and no pipes or devices:
-        found += [path for path in pictures if os.path.isfile(path) or not os.path.exists(path)]
+        media = (path for path in paths if path.suffix.lower() in SUFFIXES | FILM_SUFFIXES)  # no pipes or devices:
+        found += [path for path in media if os.path.isfile(path) or not os.path.exists(path)]
         if recursive:
             waiting += [parent / name for name, is_folder in reversed(listed) if is_folder]
     if not found:
         advice = "" if recursive else "; --recursive looks in its folders too"
-        raise source_error(str(folder), f"no picture is in this folder{advice}")
+        raise source_error(str(folder), f"no picture or film is in this folder{advice}")
     return found

@@ -1,4 +1,4 @@
-"""Paths and bytes → Pillow images whose size is known and allowed; no pixel is decoded yet."""
+"""Paths and bytes → opened files, and Pillow images whose size is known and allowed; no pixel is decoded yet."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _SHARED_BRANDS = frozenset({b"mif1", b"msf1"})  # of HEIC and AVIF alike
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
+HEAD = 1024
+"""Bytes at the beginning of a file by which it is known."""
+
 GIF_PIXELS = 100_000_000
 """Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
 
@@ -38,34 +41,30 @@ _pillow_guard = threading.Lock()
 
 
 @contextmanager
-def open_picture(
-    source: str | os.PathLike[str] | bytes | bytearray, name: str, max_pixels: int
-) -> Iterator[Image.Image]:
-    """Open a picture for as long as the context lasts.
+def open_source(source: str | os.PathLike[str] | bytes | bytearray, name: str) -> Iterator[tuple[BinaryIO, bytes]]:
+    """Open a file, or bytes in its place, for as long as the context lasts: a stream that can seek, and its head.
 
     Raises:
-        SourceError: it is not there, not a picture, damaged at its beginning, or too large.
+        SourceError: it is not there, cannot be read, or is empty.
 
     """
     with io.BytesIO(source) if isinstance(source, bytes | bytearray) else _open_path(source, name) as file:
         try:
             stream = file if file.seekable() else io.BytesIO(read_pipe(file, name))
-            head = stream.read(64)
+            head = stream.read(HEAD)
             stream.seek(0)
         except OSError as error:
             raise source_error(name, f"cannot be read ({error.strerror or error})") from error
         if not head:
             raise source_error(name, "the file is empty")
-        with _recognise(stream, head, name, max_pixels) as image:
-            check_size(*image.size, name, max_pixels)
-            yield image
+        yield stream, head
 
 
 def _open_path(source: str | os.PathLike[str], name: str) -> BinaryIO:
     try:
         if os.path.isdir(source):
             readable = os.access(source, os.R_OK | os.X_OK)
-            raise source_error(name, "it is a folder, not a picture" if readable else "cannot be read")
+            raise source_error(name, "it is a folder, not a picture or film" if readable else "cannot be read")
         return open(source, "rb")
     except FileNotFoundError as error:
         dangling = os.path.islink(source)
@@ -85,26 +84,39 @@ def read_pipe(stream: BinaryIO, name: str) -> bytes:
     """
     content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise source_error(name, f"more than {MAX_BYTES} bytes came; a picture is smaller")
+        raise source_error(name, f"more than {MAX_BYTES} bytes came; save them to a file first")
     return content
 
 
-def _recognise(stream: BinaryIO, head: bytes, name: str, max_pixels: int) -> Image.Image:
+def recognise_picture(stream: BinaryIO, head: bytes, name: str, max_pixels: int) -> Image.Image | None:
+    """Return the picture that `stream`, which begins with `head`, holds; None where it is not known to be one.
+
+    Raises:
+        SourceError: it is damaged at its beginning, or too large.
+
+    """
     heic = _is_heic(head)
     if heic:
         _learn_heic(name)
     limit = max(max_pixels, GIF_PIXELS) if head.startswith(b"GIF8") else None
     try:
         with pillows_limit(limit):
-            return Image.open(stream, formats=("HEIF",) if heic else _known_formats())
+            image = Image.open(stream, formats=("HEIF",) if heic else _known_formats())
     except UnidentifiedImageError as error:
-        known = heic or head[8:12] in _AVIF_BRANDS  # Pillow says of these that it does not know them, damaged or not
-        reason = "the picture is damaged, or coded in a way" if known else "not a picture, or of a format"
-        raise source_error(name, f"{reason} that cannot be read here") from error
+        if heic or head[8:12] in _AVIF_BRANDS:  # Pillow says of these that it does not know them, damaged or not
+            reason = "the picture is damaged, or coded in a way that cannot be read here"
+            raise source_error(name, reason) from error
+        return None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise source_error(name, _too_large("the picture is", max_pixels)) from error
     except Exception as error:  # decoders raise what they like on damaged headers
         raise source_error(name, f"the picture is damaged ({explain(error)})") from error
+    try:
+        check_size(*image.size, name, max_pixels)
+    except BaseException:
+        image.close()
+        raise
+    return image
 
 
 def _is_heic(head: bytes) -> bool:

@@ -1,0 +1,78 @@
+"""Work that overlaps: a stage of the road in a thread of its own, a bounded number of items ahead of the next."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from contextlib import suppress
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
+    """Yield `items` while a thread already makes the next ones, at most `most` of them.
+
+    What making them raises is raised here, after those before it. When this generator is closed, so is `items`, if it
+    is one, in the thread that ran it, and that thread has ended.
+    """
+    buffer = _Buffer[Item](most)
+    thread = Thread(target=buffer.fill, args=(items,), name="mien-ahead", daemon=True)
+    thread.start()
+    try:
+        yield from buffer.empty()
+    finally:
+        buffer.stop()
+        thread.join()
+
+
+class _Buffer(Generic[Item]):
+    def __init__(self, most: int) -> None:
+        self._items: deque[Item] = deque()
+        self._most = most
+        self._ended = self._stopped = False
+        self._error: BaseException | None = None
+        self._changed = Condition()
+
+    def fill(self, items: Iterable[Item]) -> None:
+        """Put in all items, as there is room, until somebody stops it."""
+        try:
+            for item in items:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped or len(self._items) < self._most)
+                    if self._stopped:
+                        break
+                    self._items.append(item)
+                    self._changed.notify_all()
+                del item  # it may be large, and making the next may take long
+        except BaseException as error:  # whatever it is, it belongs to who asked for the items
+            self._error = error
+        finally:
+            if isinstance(items, Generator):
+                with suppress(Exception):
+                    items.close()
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def empty(self) -> Generator[Item, None, None]:
+        """Take out all items, as they come."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._ended)
+                if not self._items:
+                    break
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+            del item
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Nobody wants more."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()

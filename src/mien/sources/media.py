@@ -1,0 +1,123 @@
+"""Whatever a user can name, opened: a picture, an animated picture, a film, a camera, a stream."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mien.errors import SourceError
+from mien.results import Frame
+from mien.sources.animation import FILMS, read_film
+from mien.sources.folder import FILM_SUFFIXES
+from mien.sources.live import open_live
+from mien.sources.naming import is_stream, source_error, without_password
+from mien.sources.opening import MAX_PIXELS, check_size, open_source, recognise_picture
+from mien.sources.pixels import decode, decode_array
+from mien.sources.selection import WHOLE, Selection
+from mien.sources.video import Film, looks_like_a_film, open_file
+
+MediaSource = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[Any] | Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An opened source.
+
+    Attributes:
+        frames: the selected frames, decoded when they are asked for; they can be gone through once.
+        live: frames that nobody takes in time are dropped, and the next is always the newest.
+        duration: seconds, where a film states it.
+        rate: frames a second on average, where a film states it.
+
+    """
+
+    frames: Generator[Frame, None, None]
+    live: bool = False
+    duration: float | None = None
+    rate: float | None = None
+
+
+@contextmanager
+def open_media(
+    source: MediaSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS, selection: Selection = WHOLE
+) -> Iterator[Media]:
+    """Open `source` for as long as the context lasts.
+
+    A str that `is_stream` is a camera or a stream. What a file is, its content says: a picture, an animated
+    picture (GIF, WebP, PNG, AVIF), or a film in any format of `mien.sources.video.FORMATS`. A film's times count
+    from its beginning, by its own timestamps; the numbers of its frames do too, also where `selection` has a start.
+
+    Args:
+        source: a path, or the name of a camera or stream; the bytes of a file; a Pillow image; an array, RGB, RGBA
+            or grey, uint8 (or uint16 where it is grey), shape (height, width[, channels]); a Frame.
+        name: what to call it in results and errors; its path or kind where this is None.
+        max_pixels: refuse frames of more than so many pixels.
+        selection: which frames of a film to look at; still pictures are always looked at.
+
+    Raises:
+        SourceError: it cannot be opened; or from `Media.frames`: it is damaged (after the frames that are whole), a
+            frame is too large, nothing is selected. The message names it.
+
+    """
+    with ExitStack() as stack:
+        media = _open(source, name, max_pixels, selection, stack)
+        stack.enter_context(closing(media.frames))
+        yield media
+
+
+def _open(source: MediaSource, name: str | None, max_pixels: int, selection: Selection, stack: ExitStack) -> Media:
+    if isinstance(source, Frame):
+        name = name or source.source
+        if source.pixels.dtype != np.uint8 or source.pixels.ndim != 3 or source.pixels.shape[2] != 3:
+            raise source_error(name, "the pixels of a Frame are RGB, uint8, (height, width, 3)")
+        frame = source if name == source.source else replace(source, source=name)
+        return Media(_still(lambda: frame))
+    if isinstance(source, np.ndarray):
+        name = name or "<array>"
+        frame = Frame(decode_array(source, name, max_pixels), name)
+        return Media(_still(lambda: frame))
+    if isinstance(source, Image.Image):
+        name = name or "<image>"
+        check_size(*source.size, name, max_pixels)
+        return Media(_still(lambda: Frame(decode(source, name), name)))
+    if isinstance(source, str | os.PathLike | bytes | bytearray):
+        return _open_named(source, name, max_pixels, selection, stack)
+    raise SourceError(f"a {type(source).__name__} is not a picture: pass a path, bytes, a Pillow image or an array")
+
+
+def _still(make: Callable[[], Frame]) -> Generator[Frame, None, None]:
+    yield make()
+
+
+def _open_named(
+    source: str | os.PathLike[str] | bytes | bytearray,
+    name: str | None,
+    max_pixels: int,
+    selection: Selection,
+    stack: ExitStack,
+) -> Media:
+    if isinstance(source, str) and is_stream(source):
+        stream = stack.enter_context(closing(open_live(source, name or without_password(source), max_pixels)))
+        return Media(stream.frames(selection), stream.live, stream.duration, stream.rate)
+    path = None if isinstance(source, bytes | bytearray) else os.fspath(source)
+    name = name or ("<bytes>" if path is None else path)
+    file, head = stack.enter_context(open_source(source, name))
+    image = recognise_picture(file, head, name, max_pixels)
+    if image is not None:
+        stack.enter_context(image)
+        if image.format in FILMS:
+            return Media(read_film(image, name, max_pixels, selection))
+        return Media(_still(lambda: Frame(decode(image, name), name)))
+    known = looks_like_a_film(head)
+    if not known and (path is None or PurePath(path).suffix.lower() not in FILM_SUFFIXES):
+        raise source_error(name, "neither a picture nor a film, or of a format that cannot be read here")
+    film = stack.enter_context(closing(Film(lambda: open_file(file, name, known=known), name, max_pixels)))
+    return Media(film.frames(selection), False, film.duration, film.rate)

@@ -123,7 +123,7 @@ def test_stream_goes_on_after_a_bad_file(analyzer, astronaut, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     results = list(analyzer.stream(tmp_path))
     assert [(len(r.faces), r.error is None) for r in results] == [(0, False), (1, True)]
-    assert "a.jpg: not a picture" in results[0].error
+    assert "a.jpg: neither a picture nor a film" in results[0].error
     assert results[0].width is None
     with pytest.raises(SourceError, match="no such file"):
         list(analyzer.stream(tmp_path / "nowhere"))
@@ -178,14 +178,14 @@ def test_a_film_gives_a_result_for_each_frame(analyzer, film, tmp_path):
     record = results[2].to_record()
     assert (record["frame"], record["time"], record["width"], record["error"]) == (2, 1.08, 256, None)
     assert analyzer.analyze(path) == results[0]
-    for (frame, result), wanted in zip(analyzer.stream_pictures([("f", film)]), results, strict=True):
+    for (frame, result), wanted in zip(analyzer.stream_media([("f", film)]), results, strict=True):
         assert (frame.index, frame.time) == (result.frame, result.time) == (wanted.frame, wanted.time)
         assert_same_answer(result, wanted)
 
 
 def test_a_film_that_breaks_off_keeps_its_results(analyzer, film, astronaut):
     sources = [("broken.gif", film[: int(len(film) * 0.9)]), ("whole.jpg", astronaut)]
-    (first, one), (_, two), (none, broken), (_, last) = analyzer.stream_pictures(sources)
+    (first, one), (_, two), (none, broken), (_, last) = analyzer.stream_media(sources)
     assert (first.index, len(one.faces), len(two.faces)) == (0, 1, 0)
     assert none is None
     assert (broken.source, broken.frame, broken.time, broken.faces) == ("broken.gif", 2, None, ())
@@ -226,7 +226,7 @@ def test_an_error_stays_on_one_line_and_the_source_keeps_its_name(analyzer, tmp_
     path.write_bytes(b"no picture")
     (result,) = analyzer.stream(tmp_path)
     assert result.source == str(path)
-    assert "two\\nlines.jpg: not a picture" in result.error
+    assert "two\\nlines.jpg: neither a picture nor a film" in result.error
     assert "\n" not in result.error
     with pytest.raises(SourceError, match=r"a\\nb: there is no such"):
         next(analyzer.stream("a\nb"))

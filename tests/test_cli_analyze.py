@@ -314,7 +314,7 @@ def test_a_folder_mirrors_its_tree_and_goes_on_after_a_bad_file(run, folder, tmp
     done = run("analyze", folder, "--recursive", "--out", out, "--out", tmp_path / "all.jsonl")
     assert done.status == 1
     assert done.err.splitlines() == [
-        f"mien: {folder / 'c.jpg'}: not a picture, or of a format that cannot be read here"
+        f"mien: {folder / 'c.jpg'}: neither a picture nor a film, or of a format that cannot be read here"
     ]
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()) == [
         "a.jpg",
@@ -369,7 +369,9 @@ def test_missing_path_is_named_and_the_rest_is_done(run, astronaut, tmp_path):
 def test_folder_without_pictures(run, tmp_path):
     done = run("analyze", tmp_path)
     assert (done.status, done.out) == (1, "")
-    assert done.err == f"mien: {tmp_path}: no picture is in this folder; --recursive looks in its folders too\n"
+    assert (
+        done.err == f"mien: {tmp_path}: no picture or film is in this folder; --recursive looks in its folders too\n"
+    )
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.png", "folder"])

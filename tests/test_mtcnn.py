@@ -187,7 +187,7 @@ def ramp(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("side", [12, 30, 61, 150, 390])
 def test_a_crop_shows_its_square_whichever_level_it_comes_from(side):
-    pyramid = Pyramid(ramp(400, 600), [(150, 100), (90, 60), (54, 36)])
+    pyramid = Pyramid(Frame(ramp(400, 600), "ramp"), [(150, 100), (90, 60), (54, 36)])
     (crop,) = pyramid.cut(np.array([[130, 7, 130 + side, 7 + side]], np.float32), 24)
     middles = (np.arange(24) + 0.5) * side / 24
     assert crop[12, :, 0] == pytest.approx((130 + middles) * 255 / 600, abs=2.5)
@@ -195,7 +195,7 @@ def test_a_crop_shows_its_square_whichever_level_it_comes_from(side):
 
 
 def test_crops_keep_the_order_of_their_squares_and_are_black_beyond_the_border():
-    pyramid = Pyramid(ramp(400, 600), [(150, 100), (75, 50)])
+    pyramid = Pyramid(Frame(ramp(400, 600), "ramp"), [(150, 100), (75, 50)])
     squares = np.array(
         [[-40, 100, 40, 180], [560, 360, 640, 440], [-900, -900, -850, -850], [-300, -400, 900, 800]], np.float32
     )
@@ -209,12 +209,14 @@ def test_crops_keep_the_order_of_their_squares_and_are_black_beyond_the_border()
 def test_large_crops_average_instead_of_skipping_pixels():
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[::2] = 255
-    (crop,) = Pyramid(stripes, [(80, 80), (40, 40)]).cut(np.array([[10, 10, 790, 790]], np.float32), 24)
+    (crop,) = Pyramid(Frame(stripes, "stripes"), [(80, 80), (40, 40)]).cut(
+        np.array([[10, 10, 790, 790]], np.float32), 24
+    )
     assert crop.min() > 110 and crop.max() < 145
 
 
 def test_no_squares_no_crops():
-    assert Pyramid(ramp(40, 60), []).cut(np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
+    assert Pyramid(Frame(ramp(40, 60), "ramp")).cut(np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
 
 
 def share(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -144,8 +144,8 @@ def test_path_with_a_null_character():
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (bytes(range(256)) * 8, "not a picture"),
-        (b"<html>no such picture</html>", "not a picture"),
+        (bytes(range(256)) * 8, "neither a picture nor a film"),
+        (b"<html>no such picture</html>", "neither a picture nor a film"),
     ],
 )
 def test_what_is_no_picture(content, reason, tmp_path):
@@ -296,7 +296,7 @@ def test_pictures_of_32_bits_are_refused_not_guessed(tmp_path, kind):
 def test_postscript_is_not_handed_to_another_program(tmp_path):
     path = tmp_path / "page.jpg"
     path.write_bytes(encoded(Image.new("RGB", (8, 8)), "EPS"))
-    with pytest.raises(SourceError, match="not a picture"):
+    with pytest.raises(SourceError, match="neither a picture nor a film"):
         read_picture(path)
 
 
@@ -438,7 +438,7 @@ def test_odd_names(name, colours, tmp_path):
     message = str(caught.value)
     assert message.isprintable()
     message.encode()  # also where bytes of the name are not UTF-8
-    assert message == f"{one_line(str(path))}: not a picture, or of a format that cannot be read here"
+    assert message == f"{one_line(str(path))}: neither a picture nor a film, or of a format that cannot be read here"
 
 
 def test_what_is_fine_in_a_name_is_left_as_it_is():
@@ -453,7 +453,7 @@ def test_content_passed_as_a_path_does_not_fill_the_screen():
 
 def test_folder_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
-    with pytest.raises(SourceError, match="no picture is in this folder; --recursive"):
+    with pytest.raises(SourceError, match="no picture or film is in this folder; --recursive"):
         find_pictures(tmp_path)
 
 

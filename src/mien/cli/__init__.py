@@ -18,7 +18,9 @@ from mien.cli.doctor import doctor
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.models import models
+from mien.cli.plot import plot
 from mien.cli.train import train
+from mien.cli.watch import watch
 from mien.errors import MienError, ModelError, UsageError, one_line
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -31,6 +33,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command()(analyze)
+app.command()(plot)
+app.command()(watch)
 app.command()(evaluate)
 app.command()(train)
 app.command()(export)

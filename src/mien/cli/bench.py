@@ -9,15 +9,21 @@ import typer
 
 
 def bench(
-    pictures: Annotated[
+    files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="PICTURE", help="Pictures to measure on. Default: scenes with 1, 6 and 30 faces."),
+        typer.Argument(
+            metavar="FILE",
+            help="Pictures and films to measure on. Default: scenes with 1, 6 and 30 faces, and films with 1 and 6.",
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="A model by name, or an .onnx file.")] = "embedded",
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts.")] = 20,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts; of films five.")] = 20,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Also that of films of 1 and 10 minutes, 1280x720; takes some minutes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Measure the speed of detection, classification and whole pictures, the cold start and the memory.
+    """Measure the speed of detection, classification, whole pictures and films, the cold start and the memory.
 
     Medians after a first run that does not count. Leave the machine alone meanwhile.
     """
@@ -27,7 +33,7 @@ def bench(
     from mien.evaluation.speed import machine, measure
 
     about = machine()
-    figures = measure(model=model, pictures=pictures or (), runs=runs)
+    figures = measure(model=model, files=files or (), runs=runs, memory=memory)
     if as_json:
         typer.echo(json.dumps({"machine": about, "figures": [asdict(figure) for figure in figures]}, indent=1))
         return

@@ -4,32 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from mien.cli.inputs import Picture
+from mien.cli.inputs import Input
+from mien.cli.interrupts import Interrupted
 from mien.emotions import Emotion
 from mien.errors import OutputError, UsageError
-from mien.sinks import AnnotatedPictures, Crops, Csv, JsonLines, JsonList, Records, Sink, picture_name
+from mien.sinks import (
+    FILMS,
+    AnnotatedFilms,
+    AnnotatedPictures,
+    Crops,
+    Csv,
+    JsonLines,
+    JsonList,
+    Parquet,
+    Records,
+    Sink,
+    Veil,
+    film_name,
+    picture_name,
+)
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-_RECORDS = (".jsonl", ".json", ".csv")
+_RECORDS = (".jsonl", ".json", ".csv", ".parquet")
 
 
 @contextmanager
 def open_outputs(
     outs: Sequence[str],
-    pictures: Sequence[Picture],
+    inputs: Sequence[Input],
     *,
     emotions: Sequence[Emotion],
     crops: Path | None,
+    blur: bool,
     overwrite: bool,
 ) -> Iterator[list[Sink]]:
     """Open a sink for each of `outs`, and give their outputs the final names on leaving without an error.
 
     Raises:
         UsageError: an output exists and `overwrite` is off, cannot be made, or makes no sense.
+        MissingExtraError: an output needs an optional part.
+        Interrupted: the user has interrupted what is done with the sinks.
 
     """
     if "" in outs:
@@ -38,10 +56,14 @@ def open_outputs(
         raise UsageError("--out -: standard output can be asked for once")
     if "-" in outs and sys.stdout is None:
         raise UsageError("standard output is closed: name a file by --out")
-    targets = {out: _picture_targets(out, pictures) for out in outs if not _is_records(out)}
+    drawn = {out: _Drawn(out, inputs) for out in outs if not _is_records(out)}
+    if blur and not drawn:
+        raise UsageError("--blur is for annotated pictures and films: name one, or a folder for them, by --out")
+    if blur and crops is not None:
+        raise UsageError("--crops writes every face as it is, and --blur is to hide them: choose one")
     files = [Path(out) for out in outs if _is_records(out) and out != "-"]
-    planned = files + [path for paths in targets.values() for path in paths.values()]
-    _refuse_clashes(planned, pictures)
+    planned = files + [path for one in drawn.values() for path in one.planned()]
+    _refuse_clashes(planned, inputs)
     if folder := next((path for path in files if os.path.isdir(path)), None):
         raise UsageError(f"{folder}: it is a folder; records need a file")
     if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
@@ -53,16 +75,23 @@ def open_outputs(
     try:
         try:
             for out in outs:
-                sinks.append(_open(out, targets, emotions, overwrite))  # noqa: PERF401  # those so far count if one fails
+                if out in drawn:
+                    inner = drawn[out].sinks(overwrite)
+                    sinks += [Veil(inner)] if blur else inner
+                else:
+                    sinks.append(_records(out, emotions, overwrite))
             if crops is not None:
-                sinks.append(Crops(crops, _below(crops, pictures, lambda relative: relative)))
+                sinks.append(Crops(crops, _below(crops, inputs, lambda relative: relative)))
         except OutputError as error:
             raise UsageError(str(error)) from error
         yield sinks
-    except BaseException:  # an interrupt too: what there is stays, under its provisional name
+    except BaseException as error:  # what there is stays, under its provisional name
         for sink in sinks:
             with suppress(OutputError):
                 sink.close(complete=False)
+        if isinstance(error, KeyboardInterrupt):
+            partials = (path.with_name(path.name + ".partial") for path in planned)
+            raise Interrupted([path for path in partials if path.exists()]) from error
         raise
     failures = []
     for sink in sinks:
@@ -74,63 +103,81 @@ def open_outputs(
         raise failures[0]
 
 
-def _open(out: str, targets: Mapping[str, Mapping[str, Path]], emotions: Sequence[Emotion], overwrite: bool) -> Sink:
-    if out in targets:
-        return AnnotatedPictures(targets[out], films=not _is_picture(out), overwrite=overwrite)
+class _Drawn:
+    """One value of --out that names annotated pictures and films, and where each would go."""
+
+    def __init__(self, out: str, inputs: Sequence[Input]) -> None:
+        suffix, folder = Path(out).suffix.lower(), os.path.isdir(out)
+        self._inputs = inputs
+        self.pictures: dict[str, Path] = {}
+        self.films: dict[str, Path] = {}
+        if not folder and suffix in _PICTURES + FILMS:
+            kind = "picture" if suffix in _PICTURES else "film"
+            if len(inputs) > 1:
+                raise UsageError(
+                    f"{out}: one {kind} cannot hold {len(inputs)}; name a folder, such as --out annotated/"
+                )
+            targets = self.pictures if suffix in _PICTURES else self.films
+            targets[inputs[0].name] = Path(out)
+        elif suffix and not folder and not out.endswith(("/", os.sep)):
+            known = ", ".join(_RECORDS + _PICTURES + FILMS)
+            raise UsageError(f"{out}: cannot write {suffix} files; name a folder, or a file in {known}")
+        else:
+            pictures, films = (_below(Path(out), inputs, naming) for naming in (picture_name, film_name))
+            self.pictures = {name: Path(out) / below for name, below in pictures.items()}
+            self.films = {name: Path(out) / below for name, below in films.items()}
+
+    def planned(self) -> list[Path]:
+        """Return the paths that may be written to: which of the two is known when a source is opened."""
+        return [*self.pictures.values(), *self.films.values()]
+
+    def sinks(self, overwrite: bool) -> list[Sink]:
+        """Return what writes them."""
+        sinks: list[Sink] = []
+        if self.pictures:
+            sinks.append(AnnotatedPictures(self.pictures, films=bool(self.films)))
+        if self.films:
+            originals = {one.name: one.source if isinstance(one.source, Path) else None for one in self._inputs}
+            sinks.append(AnnotatedFilms(self.films, originals, stills=bool(self.pictures), overwrite=overwrite))
+        return sinks
+
+
+def _records(out: str, emotions: Sequence[Emotion], overwrite: bool) -> Sink:
     if out == "-":
         return Records(sys.stdout, JsonLines())
     suffix = Path(out).suffix.lower()
+    if suffix == ".parquet":
+        return Parquet(Path(out), emotions, overwrite=overwrite)
     form = Csv(emotions) if suffix == ".csv" else JsonList() if suffix == ".json" else JsonLines()
     return Records(Path(out), form, overwrite=overwrite)
-
-
-def _is_picture(out: str) -> bool:
-    return Path(out).suffix.lower() in _PICTURES and not os.path.isdir(out)
 
 
 def _is_records(out: str) -> bool:
     return out == "-" or Path(out).suffix.lower() in _RECORDS
 
 
-def _picture_targets(out: str, pictures: Sequence[Picture]) -> dict[str, Path]:
-    """Return the path of the annotated copy for each picture's name."""
-    path, suffix = Path(out), Path(out).suffix.lower()
-    if _is_picture(out):
-        if len(pictures) > 1:
-            raise UsageError(
-                f"{out}: one picture cannot hold {len(pictures)}; name a folder, such as --out annotated/"
-            )
-        return {pictures[0].name: path}
-    if suffix and not os.path.isdir(path) and not out.endswith(("/", os.sep)):
-        raise UsageError(
-            f"{out}: cannot write {suffix} files; name a folder, or a file in {', '.join(_RECORDS + _PICTURES)}"
-        )
-    names = _below(path, pictures, picture_name)
-    return {source: path / name for source, name in names.items()}
-
-
-def _below(folder: Path, pictures: Sequence[Picture], naming: Callable[[Path], Path]) -> dict[str, Path]:
-    """Return by picture the path below `folder` that `naming` makes of its place, checked to be all different."""
+def _below(folder: Path, inputs: Sequence[Input], naming: Callable[[Path], Path]) -> dict[str, Path]:
+    """Return by input the path below `folder` that `naming` makes of its place, checked to be all different."""
     names: dict[str, Path] = {}
     sources: dict[Path, str] = {}
-    for picture in pictures:
-        name = naming(picture.relative)
-        if (other := sources.get(name)) and other != picture.name:
+    for one in inputs:
+        name = naming(one.relative)
+        if (other := sources.get(name)) and other != one.name:
             raise UsageError(
-                f"{folder / name}: both {other} and {picture.name} would go there; name the folder that holds both"
+                f"{folder / name}: both {other} and {one.name} would go there; name the folder that holds both"
             )
-        sources[name] = picture.name
-        names[picture.name] = name
+        sources[name] = one.name
+        names[one.name] = name
     return names
 
 
-def _refuse_clashes(planned: Sequence[Path], pictures: Sequence[Picture]) -> None:
+def _refuse_clashes(planned: Sequence[Path], inputs: Sequence[Input]) -> None:
     """Refuse to write one file twice, or over what is read, whatever --overwrite says."""
-    inputs = {os.path.realpath(picture.source) for picture in pictures if isinstance(picture.source, Path)}
+    read = {os.path.realpath(one.source) for one in inputs if isinstance(one.source, Path)}
     seen = set()
     for path in planned:
         real = os.path.realpath(path)
-        if real in inputs:
+        if real in read:
             raise UsageError(f"{path}: it is one of the pictures to analyse; name another output")
         if real in seen:
             raise UsageError(f"{path}: two outputs would go there")

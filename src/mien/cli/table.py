@@ -21,7 +21,7 @@ def result_table(results: Sequence[Result]) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("picture", overflow="fold")
     table.add_column("face", justify="right")
-    for title in ("emotion", "", "", "next", "at")[: _columns(console.width)]:
+    for title in ("emotion", "", "", "next", "at")[: columns_for(console.width)]:
         table.add_column(title, no_wrap=True, style="dim" if title in ("next", "at") else None)
     for result in results:
         shown = one_line(result.source)
@@ -33,17 +33,18 @@ def result_table(results: Sequence[Result]) -> None:
             table.add_row(Text(shown), "", Text("nobody", style="dim"))
         for number, face in enumerate(result.faces, start=1):
             name = Text(shown) if number == 1 else Text("")
-            table.add_row(name, str(number), *_cells(face)[: _columns(console.width)])
+            table.add_row(name, str(number), *face_cells(face)[: columns_for(console.width)])
     console.print(table)
 
 
-def _columns(width: int) -> int:
-    """Return how many columns about a face leave room for the pictures' names."""
+def columns_for(width: int) -> int:
+    """Return how many of those leave room for the pictures' names in a terminal of that width."""
     return 3 if width < 90 else 4 if width < 110 else 5
 
 
-def _cells(face: Face) -> tuple[Text | str, ...]:
-    ranked = sorted(face.scores.items(), key=lambda entry: -entry[1])
+def face_cells(face: Face) -> tuple[Text | str, ...]:
+    """Return what stands about a face in a row: emotion, probability, bar, the next ones, and where it is."""
+    ranked = sorted(face.shown.items(), key=lambda entry: -entry[1])
     filled = round(face.confidence * _BAR)
     colour = _style(face.emotion)
     x1, y1, x2, y2 = face.box

@@ -1,0 +1,85 @@
+"""What several verbs ask for, said once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+Emotions = Annotated[
+    Literal["three", "five", "seven", "eight"] | None,
+    typer.Option(help="Renormalise over a set; those without neutral force a choice. Default: all the model knows."),
+]
+Model = Annotated[str, typer.Option(help="A model by name, or an .onnx file made by `mien export`.")]
+Rater = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OUTPUT",
+        help="Whom the answer imitates: an output of the model. embedded has votes (what most people would "
+        "name; the default) and fer2013 (that data set's labels).",
+    ),
+]
+Flip = Annotated[
+    bool, typer.Option("--flip", help="Average with the mirrored face: a little more accurate, half as fast.")
+]
+FaceDetector = Annotated[
+    Literal["mtcnn", "none"],
+    typer.Option(help="How faces are found; none: every picture is a face already."),
+]
+MinFace = Annotated[float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")]
+MaxPixels = Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")]
+
+_FILMS = "Films"
+
+Start = Annotated[
+    str,
+    typer.Option(metavar="TIME", rich_help_panel=_FILMS, help="Begin there: seconds, or as in 1:30 and 1:02:03.5."),
+]
+End = Annotated[str | None, typer.Option(metavar="TIME", rich_help_panel=_FILMS, help="End before that time.")]
+Fps = Annotated[
+    float | None, typer.Option(rich_help_panel=_FILMS, help="Look at no more than so many frames a second.")
+]
+Every = Annotated[int, typer.Option(rich_help_panel=_FILMS, help="Look at each n-th frame.")]
+DetectEvery = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        rich_help_panel=_FILMS,
+        help="Search whole frames for faces that often, 0 to 0.5, and sooner when something changes; between, "
+        "known faces are followed. 0 is every frame.",
+    ),
+]
+Smooth = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        rich_help_panel=_FILMS,
+        help="Half-life of the mean over each person's scores. The raw scores stand beside it in the records.",
+    ),
+]
+NoSmooth = Annotated[bool, typer.Option("--no-smooth", rich_help_panel=_FILMS, help="Leave the scores as they are.")]
+Summary = Annotated[
+    bool, typer.Option("--summary", rich_help_panel=_FILMS, help="Print the seconds of each emotion of each person.")
+]
+
+
+def seconds(option: str, text: str) -> float:
+    """Return a time given as 90, 1:30 or 0:01:30.0, in seconds.
+
+    Raises:
+        UsageError: it is none; the message names the option.
+
+    """
+    from mien.errors import UsageError
+
+    parts = text.split(":")
+    try:
+        if len(parts) > 3 or not all(part[:1].isdigit() for part in parts):  # float takes "inf", "-1" and "1e3" too
+            raise ValueError
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        raise UsageError(f"{option} {text}: a time is seconds, or minutes and hours before them as in 1:30") from None
+    total = 0.0
+    for number in numbers:
+        total = total * 60 + number
+    return total

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 import mien
 from mien.emotions import SETS
+from mien.sources import read_frames
 
 from conftest import EXAMPLES
 
@@ -144,7 +146,7 @@ def film(tmp_path, astronaut):
     return path
 
 
-def test_a_film_has_a_record_and_a_picture_for_every_frame(run, film, tmp_path):
+def test_an_animated_picture_has_a_record_for_every_frame_and_becomes_a_film(run, film, tmp_path):
     done = run("analyze", film, "--out", "-", "--out", tmp_path / "marked", "--crops", tmp_path / "faces")
     assert done.status == 0
     assert [(r["frame"], r["time"], len(r["faces"])) for r in records(done.out)] == [
@@ -152,27 +154,29 @@ def test_a_film_has_a_record_and_a_picture_for_every_frame(run, film, tmp_path):
         (1, 0.2, 0),
         (2, 0.5, 1),
     ]
-    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
-        f"film.gif-{i:06d}.png" for i in range(3)
-    ]
+    assert [path.name for path in (tmp_path / "marked").iterdir()] == ["film.gif.mp4"]
+    assert [frame.time for frame in read_frames(tmp_path / "marked" / "film.gif.mp4")] == [0.0, 0.2, 0.5]
     assert sorted(path.name for path in (tmp_path / "faces").iterdir()) == [f"film.gif-{i:06d}-1.png" for i in (0, 2)]
-    assert run("analyze", film, "--out", tmp_path / "marked").status == 1
+    assert run("analyze", film, "--out", tmp_path / "marked").status == 2
     assert run("analyze", film, "--out", tmp_path / "marked", "--overwrite").status == 0
+
+
+def test_a_film_is_no_picture_and_a_picture_no_film(run, film, astronaut, tmp_path):
     done = run("analyze", film, "--out", tmp_path / "one.png")
-    assert (done.status, "one picture cannot hold a film" in done.err) == (1, True)
+    assert (done.status, "one picture cannot hold a film; name a film, such as one.mp4" in done.err) == (1, True)
+    done = run("analyze", astronaut, "--out", tmp_path / "one.mp4")
+    assert (done.status, "a picture is no film; name a picture, such as one.png" in done.err) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif"]
 
 
-def test_a_film_beside_stills_named_like_its_frames(run, tmp_path):
-    folder = tmp_path / "walk"
+def test_films_and_stills_in_one_folder(run, film, astronaut, tmp_path):
+    folder = tmp_path / "both"
     folder.mkdir()
-    frame = Image.new("RGB", (64, 64))
-    frame.save(folder / "walk.png", save_all=True, append_images=[Image.new("RGB", (64, 64), "white")])
-    frame.save(folder / "walk-000001.png")
+    shutil.copy(film, folder / "a.gif")
+    shutil.copy(astronaut, folder / "b.jpg")
     done = run("analyze", folder, "--out", tmp_path / "marked")
     assert done.status == 0
-    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == [
-        "walk-000001.png", "walk.png-000000.png", "walk.png-000001.png",
-    ]  # fmt: skip
+    assert sorted(path.name for path in (tmp_path / "marked").iterdir()) == ["a.gif.mp4", "b.jpg"]
 
 
 def test_one_output_that_fails_at_the_end_does_not_take_the_others(run, astronaut, tmp_path, monkeypatch):
@@ -270,7 +274,7 @@ def test_an_interrupt_keeps_what_was_there_and_what_is_done(run, folder, tmp_pat
 
     def interrupted(self, frames):
         if calls:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         calls.append(1)
         return original(self, frames)
 

@@ -124,6 +124,7 @@ def test_bench_measures_what_it_names(run):
         ("detector", 6),
         *(("classifier", batch) for batch in (1, 32, 256)),
         *(("picture", faces) for faces in (1, 6, 30)),
+        *(("film", people) for people in (1, 6)),
         ("cold start", None),
         ("memory", None),
     }

@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.ahead import ahead
+from mien.errors import MienError
 from mien.results import Detection, Frame, Result
 from mien.tracking import Smoother
 
 Item = TypeVar("Item")
 Stage = Generator[Item, None, None]
 
-_BYTES = 24 << 20  # of pixels that may wait before each stage
-_FEWEST, _MOST = 2, 16  # frames that may
-_FRAMES, _FACES = 8, 16  # classified at once: so many frames, or fewer if so many faces are on them
+_WAITING = 12 << 20  # bytes of pixels before each stage
+_FEWEST, _MOST = 2, 16  # frames there
+_FRAMES, _FACES, _BATCH = 8, 16, 24 << 20  # classified at once: so many, or fewer on which are so many faces or bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +68,10 @@ def answers(
     if live:
         found = _classified(_seen(frames, see), classify, frames=1)
     else:
-        most = max(_FEWEST, min(_MOST, _BYTES // first.pixels.nbytes))
+        size = first.pixels.nbytes
+        most = max(_FEWEST, min(_MOST, _WAITING // size))
         seen = ahead(_seen(ahead(frames, most), see), most)
-        found = ahead(_classified(seen, classify, frames=_FRAMES), most)
+        found = ahead(_classified(seen, classify, frames=max(1, min(_FRAMES, _BATCH // size))), most)
     with closing(found):
         for frame, result in found:
             yield frame, result if smoother is None else _smoothed(result, smoother)
@@ -91,13 +93,19 @@ def _classified(
     sightings: Stage[Sighting], classify: Callable[[Sequence[Sighting]], Sequence[Answer]], *, frames: int
 ) -> Stage[Answer]:
     waiting: list[Sighting] = []
+    broken: MienError | None = None
     with closing(sightings):
-        for sighting in sightings:
-            waiting.append(sighting)
-            if len(waiting) == frames or sum(len(one.faces) for one in waiting) >= _FACES:
-                yield from classify(waiting)
-                waiting = []
-    yield from classify(waiting)
+        try:
+            for sighting in sightings:
+                waiting.append(sighting)
+                if len(waiting) == frames or sum(len(one.faces) for one in waiting) >= _FACES:
+                    yield from classify(waiting)
+                    waiting = []
+        except MienError as error:
+            broken = error
+    yield from classify(waiting)  # also where a film breaks off: nothing that came before is lost
+    if broken is not None:
+        raise broken
 
 
 def _smoothed(result: Result, smoother: Smoother) -> Result:

@@ -178,7 +178,7 @@ def _refuse_clashes(planned: Sequence[Path], inputs: Sequence[Input]) -> None:
     for path in planned:
         real = os.path.realpath(path)
         if real in read:
-            raise UsageError(f"{path}: it is one of the pictures to analyse; name another output")
+            raise UsageError(f"{path}: it is one of the pictures or films to analyse; name another output")
         if real in seen:
             raise UsageError(f"{path}: two outputs would go there")
         seen.add(real)

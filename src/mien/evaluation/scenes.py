@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -35,10 +36,12 @@ def scene(faces: int, size: tuple[int, int] = (1280, 720)) -> Frame:
     return Frame(np.asarray(picture), f"{faces} faces")
 
 
-def write_film(path: Path, faces: int, size: tuple[int, int], seconds: float, *, times: int = 1) -> None:
-    """Write a film (H.264, mp4) of that width and height, both even, in which a camera sways over a scene.
+def write_film(
+    target: Path | BinaryIO, faces: int, size: tuple[int, int], seconds: float, *, times: int = 1, form: str = "mp4"
+) -> None:
+    """Write a film (H.264) of that width and height, both even, in which a camera sways over a scene.
 
-    What lasts `seconds` is shown so many `times` over.
+    What lasts `seconds` is shown so many `times` over. `form` is FFmpeg's name of the container's format.
     """
     import av
 
@@ -49,16 +52,16 @@ def write_film(path: Path, faces: int, size: tuple[int, int], seconds: float, *,
         for pixels in _swaying(faces, size, seconds):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
         container.mux(stream.encode(None))
-    with av.open(str(path), "w") as container:
-        target = None
+    with av.open(str(target) if isinstance(target, Path) else target, "w", format=form) as container:
+        copy = None
         for i in range(times):
             with av.open(io.BytesIO(once.getvalue()), "r") as part:
                 source = part.streams.video[0]
-                target = target or container.add_stream_from_template(source)
+                copy = copy or container.add_stream_from_template(source)
                 for packet in part.demux(source):
                     if packet.pts is not None and packet.dts is not None and source.duration is not None:
                         packet.pts, packet.dts = (t + i * source.duration for t in (packet.pts, packet.dts))
-                        packet.stream = target
+                        packet.stream = copy
                         container.mux(packet)
 
 

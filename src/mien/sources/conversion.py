@@ -31,6 +31,10 @@ _OBLONGEST = 8  # times as wide as high, or the reverse: what says more is damag
 _KEPT = 32  # as many sizes as any detector asks for
 
 
+Turn = tuple[bool, bool, bool]
+"""Whether to mirror across, to mirror down, and then to exchange across and down."""
+
+
 class Converter:
     """Makes frames of what is decoded of one film."""
 
@@ -48,6 +52,7 @@ class Converter:
         self._name = name
         self._max_pixels = max_pixels
         self._reformatter: VideoReformatter | None = None
+        self._turn: tuple[int, Turn] | None = None
         self._reducers: dict[tuple[int, int], VideoReformatter] = {}
         self._guard = threading.Lock()  # frames, and so their reducers, may be handed to other threads
 
@@ -78,7 +83,11 @@ class Converter:
 
         label = f"{self._name}, frame {index}" if index else self._name
         size = self.check_size(decoded.width, decoded.height, label)
-        turn = _turn(decoded)
+        # To look at the matrix ties the frame into a circle, which only a garbage collection would free, and late:
+        # it is looked at again only where the angle, which costs nothing, is another.
+        if self._turn is None or self._turn[0] != decoded.rotation:
+            self._turn = (decoded.rotation, _turn(decoded))
+        turn = self._turn[1]
         if self._reformatter is None:  # one for all: to set one up takes as long as to decode a frame
             self._reformatter = VideoReformatter()
         try:
@@ -114,8 +123,8 @@ def _convert(
     return np.asarray(converted.to_ndarray(), np.uint8)
 
 
-def _turn(decoded: VideoFrame) -> tuple[bool, bool, bool]:
-    """Return whether to mirror across, to mirror down, and then to exchange across and down."""
+def _turn(decoded: VideoFrame) -> Turn:
+    """Return how a frame is to be turned."""
     matrix = cast("Mapping[str, Buffer]", decoded.side_data).get("DISPLAYMATRIX")
     if matrix is None:
         return (False, False, False)
@@ -125,7 +134,7 @@ def _turn(decoded: VideoFrame) -> tuple[bool, bool, bool]:
     return (a < 0, d < 0, False)
 
 
-def _turned(pixels: NDArray[np.uint8], turn: tuple[bool, bool, bool]) -> NDArray[np.uint8]:
+def _turned(pixels: NDArray[np.uint8], turn: Turn) -> NDArray[np.uint8]:
     across, down, exchange = turn
     if not (across or down or exchange):
         return pixels

@@ -167,7 +167,7 @@ def test_a_film_cut_short_is_analysed_as_far_as_it_goes(run, film, tmp_path):
     (line,) = done.err.splitlines()
     assert line.startswith(f"mien: {cut}: the film breaks off after frame ")
     *good, last = records((tmp_path / "cut.jsonl").read_text())
-    assert len(good) > 10
+    assert len(good) > 5
     assert all(one["faces"] and one["error"] is None for one in good)
     assert (last["faces"], last["error"]) == ([], line.removeprefix("mien: "))
     assert len(list(read_frames(tmp_path / "marked.mkv"))) == len(good)

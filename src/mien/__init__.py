@@ -4,7 +4,7 @@
     >>> result = mien.analyze("photo.jpg")
     >>> [(face.emotion, face.confidence) for face in result.faces]
 
-To analyse many pictures, load an `Analyzer` once and use it for all of them.
+To analyse many pictures, or films, load an `Analyzer` once and use it for all of them.
 """
 
 from importlib import import_module
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from mien.results import Detection, Face, Frame, Result, to_pandas
+    from mien.timeline import Person, Summary, draw_timeline, read_results
 
 __all__ = [
     "SETS",
@@ -37,11 +38,15 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "OutputError",
+    "Person",
     "Result",
     "SourceError",
+    "Summary",
     "UsageError",
     "analyze",
     "annotate",
+    "draw_timeline",
+    "read_results",
     "to_pandas",
 ]
 
@@ -54,6 +59,7 @@ _ROOMS = {
     "emotions": ("SETS", "Emotion"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
     "results": ("Detection", "Face", "Frame", "Result", "to_pandas"),
+    "timeline": ("Person", "Summary", "draw_timeline", "read_results"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -6,11 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-_NEEDED = {"numpy": "numpy", "pillow": "PIL.Image", "onnxruntime": "onnxruntime", "typer": "typer", "rich": "rich"}
+_NEEDED = {
+    "numpy": "numpy",
+    "pillow": "PIL.Image",
+    "onnxruntime": "onnxruntime",
+    "av": "av",
+    "typer": "typer",
+    "rich": "rich",
+}
 """The module of each package that `mien analyze` needs."""
 _EXTRAS = {
     "parquet": ("records as Parquet", ("pyarrow",)),
-    "plot": ("charts in reports", ("matplotlib",)),
+    "plot": ("charts of results and in reports", ("matplotlib",)),
     "heic": ("HEIC pictures", ("pillow_heif",)),
     "train": (
         "training and exporting models",

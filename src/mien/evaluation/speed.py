@@ -58,7 +58,7 @@ class Figure:
     Attributes:
         kind: `detector`, `classifier`, `picture`, `film`, `cold start` or `memory`.
         what: in words.
-        faces: found in the picture, classified at once, or people in the film; None where that is not the point.
+        faces: found in the picture, classified at once, or at a time in the film; None where that is not the point.
         value: the median of the runs.
         least, most: of the runs.
         unit: `ms` or `MiB`.
@@ -143,7 +143,7 @@ def _film(analyzer: Analyzer, film: Path, runs: int) -> Figure:
     broken = next((result.error for result in results if result.error is not None), None)
     if broken is not None:
         raise SourceError(broken)
-    people = len({face.track for result in results for face in result.faces})
+    people = statistics.median_low(len(result.faces) for result in results)
     what = f"{results[0].width}x{results[0].height}, {len(results)} frames, {people} face{'s' * (people != 1)}"
     return _figure("film", what, people, times[1:], "ms", rate=1000.0 / statistics.median(times[1:]))
 

@@ -29,7 +29,7 @@ _ALIKE, _VERY_ALIKE = 0.4, 0.25  # differences of colours: of most pairs of peop
 _AT_ONCE = 0.2  # seconds within which place alone tells who it is
 _UNLIKELY = 9.0  # cost from which on two sightings are of two people
 _SURE = 0.97  # score of a face that is taken for one at first sight
-_SIGHTINGS = 3  # that other faces take
+_SIGHTINGS, _FINDS = 3, 2  # that other faces take: frames in which they are seen, and searches that find them
 _OFTEN = 0.5  # seconds between frames; where there are fewer, nothing waits for another sighting
 _MISSED = 3  # times that the detector does not find a face which following finds
 
@@ -43,6 +43,7 @@ class Track:
         looks: colours about it.
         seen: seconds, at the last sighting.
         sightings: in how many frames.
+        finds: how often the detector has found it.
         number: from 1, in the order of confirmation; None until it is sure that this is a face.
         missed: how often in a row only following has found it.
 
@@ -52,6 +53,7 @@ class Track:
     looks: Signature
     seen: float
     sightings: int = 0
+    finds: int = 0
     number: int | None = None
     missed: int = 0
 
@@ -112,6 +114,7 @@ class Tracker:
             if column not in taken and found is not None and face in found:
                 settled[Track(Motion(face.box, time), looks[column], time)] = face
         for track, face in settled.items():
+            track.finds += found is not None and face in found
             self._sight(track, face, time, at_once=passed > _OFTEN)
         if found is not None:
             self._remember_looks(frame, settled)
@@ -169,8 +172,9 @@ class Tracker:
         track.motion.update(face.box, time)
         track.seen = time
         track.sightings += 1
-        sure = at_once or face.score is None or face.score >= _SURE or track.sightings >= _SIGHTINGS
-        if track.number is None and sure:
+        often = track.sightings >= _SIGHTINGS and track.finds >= _FINDS
+        sure = face.score is None or face.score >= _SURE
+        if track.number is None and (at_once or often or sure):
             self._numbers += 1
             track.number = self._numbers
 

@@ -10,7 +10,9 @@ from mien.tracking.tracker import Track, Tracker, meets
 LONGEST = 0.5
 """Seconds: the most that may lie between two frames which the detector sees."""
 
+_ROUNDING = 1e-6  # of times
 _SHORTEST = 0.1  # seconds between two looks for what is going on elsewhere; twice as long after each in vain
+_DOUBT = 0.2  # seconds after which it is looked again whether something is a face
 _SEARCH = 1.5  # seconds for which a face is looked for where it would be now
 
 
@@ -60,7 +62,9 @@ class Watcher:
         if self._follower is None or self._looked is None or change is Change.CUT:
             return True
         since = time - self._looked
-        if since >= self._interval - 1e-6 or (change is Change.SOME and since >= self._calm):
+        if since >= self._interval - _ROUNDING or (change is Change.SOME and since >= self._calm):
+            return True
+        if since >= _DOUBT - _ROUNDING and any(track.number is None for track in present):
             return True
         seen = [followed.get(track) for track in present]
         faces = [face for face in seen if face is not None]

@@ -1,6 +1,8 @@
 """Stages in threads of their own: in order, a bounded number ahead, and ended with whoever asked for them."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -76,6 +78,36 @@ def test_closing_ends_the_thread_and_closes_what_it_ran(taken):
     stage.close()
     assert threading.active_count() == len([t for t in threading.enumerate() if t.name != "mien-ahead"])
     assert closed == ([] if taken == 0 else ["mien-ahead"])
+
+
+def test_a_stage_that_another_thread_closes_is_not_waited_for():
+    """A garbage collection may close it in any thread, also in one that the stage itself waits for."""
+    gate = threading.Event()
+
+    def items():
+        yield 0
+        gate.wait(10)
+        yield 1
+
+    stage = ahead(items(), 1)
+    next(stage)
+    closer = threading.Thread(target=stage.close)
+    closer.start()
+    closer.join(5)
+    assert not closer.is_alive()
+    gate.set()
+
+
+def test_a_program_that_ends_with_an_open_stage_ends_well():
+    code = """
+from itertools import count
+from mien.ahead import ahead
+stage = ahead(ahead(count(), 2), 2)
+print(next(stage))
+raise SystemExit(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "0\n", "")
 
 
 def test_a_stage_that_is_forgotten_ends_too():

@@ -3,6 +3,8 @@
 import gc
 import io
 import os
+import subprocess
+import sys
 import threading
 import time
 from itertools import islice, pairwise
@@ -117,6 +119,43 @@ def test_closing_early_frees_everything(analyzer, tmp_path):
     assert [thread.name for thread in threading.enumerate() if thread.name == "mien-ahead"] == []
     links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
     assert str(path) not in [os.path.realpath(link) for link in links]
+
+
+def test_streams_that_are_forgotten_in_circles_stop_nothing(film):
+    """The garbage collector may find them in any of our threads."""
+    code = f"""
+import gc
+import mien
+gc.set_threshold(200, 5, 5)
+analyzer = mien.Analyzer()
+class Player:
+    def __init__(self):
+        self.me = self
+        self.stream = analyzer.stream({str(film)!r})
+for _ in range(12):
+    player = Player()
+    for _ in range(3):
+        next(player.stream)
+    del player
+print(sum(1 for _ in analyzer.stream({str(film)!r})))
+left = analyzer.stream({str(film)!r})
+next(left)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "75\n", "")
+
+
+def test_a_detector_that_fails_does_not_take_what_came_before(film):
+    class Failing:
+        def __call__(self, frames):
+            if frames[0].index == 5:
+                raise RuntimeError("no more")
+            return [[] for _ in frames]
+
+    stream = mien.Analyzer(detector=Failing()).stream(film)
+    assert [result.frame for result in islice(stream, 5)] == list(range(5))
+    with pytest.raises(RuntimeError, match="no more"):
+        next(stream)
 
 
 def test_only_a_few_frames_are_held_at_a_time(analyzer, film):

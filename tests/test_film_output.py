@@ -350,7 +350,7 @@ def test_a_folder_that_cannot_be_made_is_told(shown, tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "name"),
-    [("a/clip.mp4", "a/clip.mp4"), ("clip.MOV", "clip.MOV"), ("old.avi", "old.avi.mp4"), ("d.gif", "d.gif.mp4")],
+    [("a/clip.mp4", "a/clip.mp4"), ("clip.MOV", "clip.MOV"), ("old.avi", "old.avi.mkv"), ("d.gif", "d.gif.mp4")],
 )
 def test_names(source, name):
     assert film_name(Path(source)) == Path(name)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from mien.errors import SourceError
@@ -136,6 +137,23 @@ def test_pictures_one_after_the_other_are_a_stream():
     assert frames
     assert abs(frames[-1].pixels.astype(int) - (200, 30, 40)).max() <= 4
     assert 0 <= frames[0].time <= frames[-1].time < 2
+
+
+def test_a_stream_of_which_nothing_can_be_decoded():
+    data = bytearray(encode("mpegts", frames=24, noise=True, gop=1000))
+    with av.open(io.BytesIO(bytes(data))) as container:
+        second = [packet.pos for packet in container.demux(video=0) if packet.size][1]
+    rest = bytes(data[: 3 * 188] + data[second // 188 * 188 :])
+
+    def answer(request):
+        begin(request)
+        request.wfile.write(rest)
+
+    with (
+        serving(answer) as url,
+        pytest.raises(SourceError, match=r"no frame of it could be decoded|coded in a way"),
+    ):
+        list(read_frames(url))
 
 
 def test_a_stream_that_breaks_off(transport_stream):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
-from threading import Condition, Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 Item = TypeVar("Item")
 
@@ -14,17 +16,22 @@ Item = TypeVar("Item")
 def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
     """Yield `items` while a thread already makes the next ones, at most `most` of them.
 
-    What making them raises is raised here, after those before it. When this generator is closed, so is `items`, if it
-    is one, in the thread that ran it, and that thread has ended.
+    What making them raises is raised here, after those before it. When this generator is closed by the thread that
+    used it, so is `items`, if it is one, in the thread that ran it, and that thread has ended.
     """
     buffer = _Buffer[Item](most)
-    thread = Thread(target=buffer.fill, args=(items,), name="mien-ahead", daemon=True)
+    thread = threading.Thread(target=buffer.fill, args=(items,), name="mien-ahead", daemon=True)
+    user = threading.current_thread()
+    _running[thread] = buffer
     thread.start()
     try:
         yield from buffer.empty()
     finally:
         buffer.stop()
-        thread.join()
+        # A garbage collection closes what is forgotten in whatever thread it happens to run in, also in one that
+        # `thread` waits for.
+        if threading.current_thread() is user:
+            thread.join()
 
 
 class _Buffer(Generic[Item]):
@@ -33,7 +40,7 @@ class _Buffer(Generic[Item]):
         self._most = most
         self._ended = self._stopped = False
         self._error: BaseException | None = None
-        self._changed = Condition()
+        self._changed = threading.Condition()
 
     def fill(self, items: Iterable[Item]) -> None:
         """Put in all items, as there is room, until somebody stops it."""
@@ -76,3 +83,14 @@ class _Buffer(Generic[Item]):
             self._stopped = True
             self._items.clear()
             self._changed.notify_all()
+
+
+_running: WeakKeyDictionary[threading.Thread, _Buffer[Any]] = WeakKeyDictionary()
+
+
+@atexit.register
+def _end() -> None:
+    """End what nobody has closed before the interpreter goes: it would be torn out of the middle of a computation."""
+    for thread, buffer in list(_running.items()):
+        buffer.stop()
+        thread.join(5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
@@ -190,31 +190,37 @@ class Analyzer:
         for name, source in sources:
             read = 0
             try:
-                with open_media(source, name=name, max_pixels=self._max_pixels, selection=selection) as media:
-                    opened(media)
-                    with closing(self._read(media, smooth, detect_every)) as answers:
-                        for frame, result in answers:
-                            yield frame, result
-                            read = result.frame + 1
+                stack = ExitStack()
+                media = stack.enter_context(
+                    open_media(source, name=name, max_pixels=self._max_pixels, selection=selection)
+                )
+                opened(media)
+                with closing(self._read(_owning(media.frames, stack), media.live, smooth, detect_every)) as found:
+                    for frame, result in found:
+                        yield frame, result
+                        read = result.frame + 1
             except SourceError as error:
                 yield None, Result(name, read, None, None, None, self.model, error=str(error))
 
-    def _read(self, media: Media, smooth: float | None, detect_every: float) -> Generator[Answer, None, None]:
+    def _read(
+        self, frames: Generator[Frame, None, None], live: bool, smooth: float | None, detect_every: float
+    ) -> Generator[Answer, None, None]:
         """Yield the answer to a still picture, or those to the frames of a film."""
-        first = next(media.frames, None)
+        first = next(frames, None)
         if first is None:
             return
         if first.time is None:
+            frames.close()
             yield first, self.analyze_frames([first])[0]
             return
         watcher = Watcher(self._detector, interval=detect_every)
         yield from answers(
             first,
-            media.frames,
+            frames,
             see=lambda frame: self._cut_out(frame, watcher(frame)),
             classify=self._classified,
             smoother=None if smooth is None else Smoother(smooth),
-            live=media.live,
+            live=live,
         )
 
     def _cut_out(self, frame: Frame, faces: Sequence[tuple[Detection, int | None]]) -> Sighting:
@@ -267,6 +273,12 @@ class Analyzer:
             square=astuple(face_frame(detection, self._classifier.geometry)),
             track=track,
         )
+
+
+def _owning(frames: Generator[Frame, None, None], stack: ExitStack) -> Generator[Frame, None, None]:
+    """Yield `frames`, and close what `stack` holds in the thread that reads them: no other knows when it may."""
+    with stack:
+        yield from frames
 
 
 def _clipped(box: Box, frame: Frame) -> Box:

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.ahead import ahead
-from mien.errors import MienError
 from mien.results import Detection, Frame, Result
 from mien.tracking import Smoother
 
@@ -93,7 +92,7 @@ def _classified(
     sightings: Stage[Sighting], classify: Callable[[Sequence[Sighting]], Sequence[Answer]], *, frames: int
 ) -> Stage[Answer]:
     waiting: list[Sighting] = []
-    broken: MienError | None = None
+    broken: Exception | None = None
     with closing(sightings):
         try:
             for sighting in sightings:
@@ -101,7 +100,7 @@ def _classified(
                 if len(waiting) == frames or sum(len(one.faces) for one in waiting) >= _FACES:
                     yield from classify(waiting)
                     waiting = []
-        except MienError as error:
+        except Exception as error:  # of a detector, too, that is not ours
             broken = error
     yield from classify(waiting)  # also where a film breaks off: nothing that came before is lost
     if broken is not None:

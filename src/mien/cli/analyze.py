@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import options
+from mien.cli.messages import say
 
 if TYPE_CHECKING:
     from mien.results import Result
@@ -124,7 +125,16 @@ def analyze(
     failed, live = bool(failures), False
     stills: list[Result] = []
     people = Summary()
-    outputs = open_outputs(wanted, inputs, emotions=analyzer.emotions, crops=crops, blur=blur, overwrite=overwrite)
+    interrupts = Interrupts()
+    outputs = open_outputs(
+        wanted,
+        inputs,
+        emotions=analyzer.emotions,
+        crops=crops,
+        blur=blur,
+        overwrite=overwrite,
+        interrupts=interrupts,
+    )
     progress = Progress(len(inputs), selection, shown=not (quiet or verbose))
 
     def opened(media: Media) -> None:
@@ -133,7 +143,7 @@ def analyze(
         progress.open(media)
 
     try:
-        with Interrupts() as interrupts, outputs as sinks, progress:
+        with interrupts, outputs as sinks, progress:
             stream = analyzer.stream_media(
                 ((one.name, one.source) for one in inputs),
                 selection=selection,
@@ -152,7 +162,7 @@ def analyze(
                                 sink.write(result, frame)
                             if result.error is not None:
                                 failed = True
-                                sys.stderr.write(f"mien: {result.error}\n")  # above the bar, which takes it over
+                                say(result.error)
                             people.add(result)
                             if table and (result.time is None or result.error is not None):
                                 stills.append(result)
@@ -161,10 +171,10 @@ def analyze(
             except KeyboardInterrupt:
                 if not live:  # what has no end of its own is whole when somebody ends it
                     raise
-                sys.stderr.write("mien: stopped\n")
+                say("stopped")
     except Interrupted as interrupted:
         where = f"; what is done so far is in {', '.join(map(str, interrupted.kept))}" if interrupted.kept else ""
-        sys.stderr.write(f"mien: interrupted{where}\n")
+        say(f"interrupted{where}")
         raise typer.Exit(130) from None
     if stills:
         result_table(stills)
@@ -179,4 +189,4 @@ def _say(result: Result, milliseconds: float) -> None:
 
     at = "" if result.time is None else f", frame {result.frame} at {result.time:.3f} s"
     found = "not read" if result.error is not None else f"{len(result.faces)} face{'s' * (len(result.faces) != 1)}"
-    sys.stderr.write(f"mien: {one_line(result.source)}{at}: {found}, {milliseconds:.0f} ms\n")
+    say(f"{one_line(result.source)}{at}: {found}, {milliseconds:.0f} ms")

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from mien.cli.messages import say
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(Exception):  # noqa: N818  # nothing went wrong
@@ -27,7 +29,10 @@ class Interrupted(Exception):  # noqa: N818  # nothing went wrong
 
 
 class Interrupts:
-    """While it is entered, SIGINT and SIGTERM raise KeyboardInterrupt, but those that come in a `pause` after it."""
+    """While it is entered, what ends a program raises KeyboardInterrupt, but in a `pause` after it.
+
+    That is SIGINT, SIGTERM and SIGHUP, where they are not ignored already, as under nohup.
+    """
 
     def __init__(self) -> None:
         self._paused = self._waiting = False
@@ -35,7 +40,12 @@ class Interrupts:
     def __enter__(self) -> Self:
         self._before = {}
         if threading.current_thread() is threading.main_thread():  # elsewhere there are none
-            self._before = {number: signal.signal(number, self._come) for number in _SIGNALS}
+            handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+            self._before = {
+                number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)
+            }
+            for number in self._before:
+                signal.signal(number, self._come)
         return self
 
     def __exit__(
@@ -55,7 +65,17 @@ class Interrupts:
         if self._waiting:
             raise KeyboardInterrupt
 
+    @contextmanager
+    def finish(self) -> Iterator[None]:
+        """Finish the outputs, whatever comes the first time; who asks a second time gives them up."""
+        self._paused, self._waiting = True, False
+        try:
+            yield
+        finally:
+            self._paused = self._waiting = False
+
     def _come(self, number: int, frame: FrameType | None) -> None:
         if not self._paused or self._waiting:
             raise KeyboardInterrupt
         self._waiting = True
+        say("finishing what is begun; once more gives it up")

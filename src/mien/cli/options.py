@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 import typer
+
+_TIME = re.compile(r"(([0-9]+:)?[0-9]+:)?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 
 Emotions = Annotated[
     Literal["three", "five", "seven", "eight"] | None,
@@ -72,14 +75,10 @@ def seconds(option: str, text: str) -> float:
     """
     from mien.errors import UsageError
 
-    parts = text.split(":")
-    try:
-        if len(parts) > 3 or not all(part[:1].isdigit() for part in parts):  # float takes "inf", "-1" and "1e3" too
-            raise ValueError
-        numbers = [float(part) for part in parts]
-    except ValueError:
-        raise UsageError(f"{option} {text}: a time is seconds, or minutes and hours before them as in 1:30") from None
+    parts = [float(part) for part in text.split(":")] if _TIME.fullmatch(text) else []
+    if not parts or max(parts[1:], default=0.0) >= 60.0:
+        raise UsageError(f"{option} {text}: a time is seconds, or minutes and hours before them as in 1:30")
     total = 0.0
-    for number in numbers:
-        total = total * 60 + number
+    for part in parts:
+        total = total * 60 + part
     return total

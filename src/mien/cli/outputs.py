@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from mien.cli.inputs import Input
-from mien.cli.interrupts import Interrupted
+from mien.cli.interrupts import Interrupted, Interrupts
 from mien.emotions import Emotion
 from mien.errors import OutputError, UsageError
 from mien.sinks import (
@@ -27,7 +27,9 @@ from mien.sinks import (
     film_name,
     picture_name,
 )
+from mien.sources.folder import FILM_SUFFIXES
 
+_NEVER_MOVE = frozenset({".jpg", ".jpeg", ".jfif", ".bmp", ".heic", ".heif", ".hif", ".tif", ".tiff", ".ppm", ".pgm"})
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _RECORDS = (".jsonl", ".json", ".csv", ".parquet")
 
@@ -41,8 +43,11 @@ def open_outputs(
     crops: Path | None,
     blur: bool,
     overwrite: bool,
+    interrupts: Interrupts,
 ) -> Iterator[list[Sink]]:
     """Open a sink for each of `outs`, and give their outputs the final names on leaving without an error.
+
+    Those that draw come first: what cannot be drawn as asked is found before any record is written.
 
     Raises:
         UsageError: an output exists and `overwrite` is off, cannot be made, or makes no sense.
@@ -69,12 +74,15 @@ def open_outputs(
     if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise UsageError(f"{existing[0]}{more}: it exists already; name another output or pass --overwrite")
+    partials = (path.with_name(path.name + ".partial") for path in planned)
+    if not overwrite and (left := next((path for path in partials if os.path.lexists(path)), None)):
+        raise UsageError(f"{left}: left by an interrupted run; move it away or pass --overwrite")
     if crops is not None and not overwrite and os.path.isdir(crops) and any(crops.iterdir()):
         raise UsageError(f"{crops}: there is something in it already; name another folder or pass --overwrite")
     sinks: list[Sink] = []
     try:
         try:
-            for out in outs:
+            for out in sorted(outs, key=lambda out: out not in drawn):
                 if out in drawn:
                     inner = drawn[out].sinks(overwrite)
                     sinks += [Veil(inner)] if blur else inner
@@ -86,21 +94,28 @@ def open_outputs(
             raise UsageError(str(error)) from error
         yield sinks
     except BaseException as error:  # what there is stays, under its provisional name
-        for sink in sinks:
-            with suppress(OutputError):
-                sink.close(complete=False)
+        with interrupts.finish():
+            _close(sinks, complete=False)
         if isinstance(error, KeyboardInterrupt):
-            partials = (path.with_name(path.name + ".partial") for path in planned)
-            raise Interrupted([path for path in partials if path.exists()]) from error
+            raise Interrupted([path for sink in sinks for path in sink.kept]) from error
         raise
-    failures = []
-    for sink in sinks:
-        try:
-            sink.close()
-        except OutputError as error:
-            failures.append(error)
+    with interrupts.finish():
+        failures = _close(sinks, complete=True)
+    if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
+        raise Interrupted([path for sink in sinks for path in sink.kept])
     if failures:
         raise failures[0]
+
+
+def _close(sinks: Sequence[Sink], *, complete: bool) -> list[OutputError | KeyboardInterrupt]:
+    """Close all sinks, whatever one of them says; return what they say."""
+    failures: list[OutputError | KeyboardInterrupt] = []
+    for sink in sinks:
+        try:
+            sink.close(complete=complete)
+        except (OutputError, KeyboardInterrupt) as error:
+            failures.append(error)
+    return failures
 
 
 class _Drawn:
@@ -111,6 +126,7 @@ class _Drawn:
         self._inputs = inputs
         self.pictures: dict[str, Path] = {}
         self.films: dict[str, Path] = {}
+        self._likely: list[Path] | None = None
         if not folder and suffix in _PICTURES + FILMS:
             kind = "picture" if suffix in _PICTURES else "film"
             if len(inputs) > 1:
@@ -123,13 +139,18 @@ class _Drawn:
             known = ", ".join(_RECORDS + _PICTURES + FILMS)
             raise UsageError(f"{out}: cannot write {suffix} files; name a folder, or a file in {known}")
         else:
-            pictures, films = (_below(Path(out), inputs, naming) for naming in (picture_name, film_name))
-            self.pictures = {name: Path(out) / below for name, below in pictures.items()}
-            self.films = {name: Path(out) / below for name, below in films.items()}
+            stills = [one for one in inputs if one.relative.suffix.lower() not in FILM_SUFFIXES]
+            moving = [one for one in inputs if one.relative.suffix.lower() not in _NEVER_MOVE]
+            _below(Path(out), stills, picture_name)
+            _below(Path(out), moving, film_name)
+            # which of the two it is, its content says in the end, whatever it is called
+            self.pictures = {one.name: Path(out) / picture_name(one.relative) for one in inputs}
+            self.films = {one.name: Path(out) / film_name(one.relative) for one in inputs}
+            self._likely = [self.pictures[one.name] for one in stills] + [self.films[one.name] for one in moving]
 
     def planned(self) -> list[Path]:
-        """Return the paths that may be written to: which of the two is known when a source is opened."""
-        return [*self.pictures.values(), *self.films.values()]
+        """Return the paths that may be written to, as far as names tell pictures and films apart."""
+        return [*self.pictures.values(), *self.films.values()] if self._likely is None else self._likely
 
     def sinks(self, overwrite: bool) -> list[Sink]:
         """Return what writes them."""

@@ -21,11 +21,13 @@ _LEAST = len("contemptuous 100%")
 _MOST = 20  # persons on a terminal; a pipe gets all
 
 
-def print_summary(summary: Summary, *, file: TextIO) -> None:
-    """Print a row for each person, and a line for each film in which nobody is.
+def print_summary(summary: Summary, *, file: TextIO | None) -> None:
+    """Print a row for each person, and a line for each film in which nobody is; nothing if there is no file.
 
     On a terminal the emotions are bars and shares; in a pipe all persons are told, with the seconds of each emotion.
     """
+    if file is None:
+        return
     films, persons = summary.films(), summary.persons()
     if persons and file.isatty():
         _print_tables(films, persons, file)
@@ -69,6 +71,7 @@ def _print_tables(films: Sequence[Film], persons: Sequence[Person], file: TextIO
     seen = [f"{clock(person.first)}–{clock(person.last)}" for person in shown]
     times = [duration(person.seconds) for person in shown]
     bar = _WIDE if console.width >= 100 else _NARROW if console.width >= 72 else 1
+    seen = seen if console.width >= 60 else [""] * len(seen)
     widths = (len("person"), max(map(len, seen)), max(map(len, times)), bar)
     room = max(console.width - sum(widths) - 2 * len(widths), _LEAST)
     rows = zip(shown, seen, times, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from collections import deque
 from contextlib import closing, nullcontext
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli import options
+from mien.cli.messages import say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,7 +39,7 @@ def watch(
 ) -> None:
     """Show the expressions before a camera in the terminal, live; Ctrl-C ends it.
 
-    The latest frame is always shown: those that come while one is analysed are passed over.
+    Of a camera or a stream the latest frame is shown: those that come while one is analysed are passed over.
     To keep what is seen: mien analyze camera:0 --out seen.jsonl --out seen.mp4
     In a pipe, a line a second is written for each person.
     The exit status is 1 when the camera is not there or goes away.
@@ -47,7 +48,10 @@ def watch(
     from rich.live import Live
 
     from mien.analyzer import Analyzer
+    from mien.errors import UsageError
 
+    if os.path.isdir(source):
+        raise UsageError(f"{source}: a folder cannot be watched; analyse it: mien analyze {source}")
     analyzer = Analyzer(model=model, detector=detector, emotions=emotions, rater=rater, flip=flip, min_face=min_face)
     console = Console()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
@@ -70,9 +74,9 @@ def watch(
                     told = now
                     _tell(result)
     except KeyboardInterrupt:
-        sys.stderr.write("mien: stopped\n")
+        say("stopped")
     if error is not None:
-        typer.echo(f"mien: {error}", err=True)
+        say(error)
         raise typer.Exit(1)
 
 

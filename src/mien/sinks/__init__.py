@@ -1,5 +1,7 @@
 """Result → files: records, annotated pictures and films, crops. Nothing half-written stands under a final name."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from mien.results import Frame, Result
@@ -29,6 +31,11 @@ __all__ = [
 
 class Sink(Protocol):
     """Takes results as they come."""
+
+    @property
+    def kept(self) -> Sequence[Path]:
+        """The files that hold, under provisional names, what an output that was not complete has got so far."""
+        ...
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Take one result, with its frame where that could be read.

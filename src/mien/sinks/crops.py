@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -31,6 +31,11 @@ class Crops:
         """
         self._folder, self._names = folder, names
         check_folder(folder)
+
+    @property
+    def kept(self) -> Sequence[Path]:
+        """Nothing: every one has its final name already."""
+        return ()
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Write the faces of one result."""

@@ -82,6 +82,12 @@ class AnnotatedFilms:
         self._now: tuple[str, int] | None = None
         self._written: set[Path] = set()
 
+    @property
+    def kept(self) -> Sequence[Path]:
+        """The films that have been begun and are under their provisional names."""
+        partials = (target.with_name(target.name + ".partial") for target in self._written)
+        return sorted(path for path in partials if path.exists())
+
     def write(self, result: Result, frame: Frame | None) -> None:
         """Append an annotated frame; one that could not be read is left out.
 

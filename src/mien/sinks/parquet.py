@@ -53,6 +53,11 @@ class Parquet:
             self._file = self._partial.path.open("wb")
             self._writer = tables.ParquetWriter(self._file, self._schema, compression="zstd")
 
+    @property
+    def kept(self) -> Sequence[Path]:
+        """The file under its provisional name, once there is something in it."""
+        return [self._partial.path] if self._begun and self._partial.path.exists() else []
+
     def write(self, result: Result, frame: Frame | None) -> None:
         """Append a result."""
         self._begun = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -75,6 +75,11 @@ class AnnotatedPictures:
         self._targets, self._films = targets, films
         for folder in {target.parent for target in targets.values()}:
             check_folder(folder)
+
+    @property
+    def kept(self) -> Sequence[Path]:
+        """Nothing: every one has its final name already."""
+        return ()
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Write the annotated picture; a source that could not be read has none.

@@ -110,6 +110,12 @@ class Records:
         with writing(target):
             self._stream = self._partial.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
 
+    @property
+    def kept(self) -> Sequence[Path]:
+        """The file under its provisional name, once there is something in it."""
+        there = self._partial is not None and self._begun and self._partial.path.exists()
+        return [self._partial.path] if there and self._partial is not None else []
+
     def write(self, result: Result, frame: Frame | None) -> None:
         """Append a result."""
         self._append(("" if self._begun else self._form.head()) + self._form.text(result))

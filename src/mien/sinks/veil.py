@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.drawing.blurring import blur_faces
@@ -15,15 +16,18 @@ if TYPE_CHECKING:
     from mien.sinks import Sink
 
 _GAP = 1.0  # seconds for which a face may be missed and is still followed
-_MARGIN = 0.5  # seconds before the first and after the last sighting in which there may be a face already or still
+_BEFORE = 0.7  # seconds before the first sighting: a search for faces and a second look at a doubtful one take 0.6
+_AFTER = 0.5  # seconds after the last sighting in which there may be a face still
+_SPEED = 0.2  # seconds over which it is measured how fast a face comes in
 _HELD = 192 << 20  # bytes of frames that wait
 
 
 class Veil:
     """Blurs the faces in the frames that it hands on, in their order; results are handed on as they are.
 
-    In a film a tracked face is blurred from half a second before it is first seen to half a second after it is last
-    seen, and where it is missed for up to a second, on the way between. For that, frames wait for a second. Of those
+    In a film a tracked face is blurred from 0.7 seconds before it is first seen, on the way that it seems to have
+    come, to half a second after it is last seen, and where it is missed for up to a second, on the way between. For
+    that, frames wait for a second. Of those
     that would take more than 192 MiB in that time, fewer wait: then a face that is missed may be blurred at its last
     place rather than on its way, and the blur may begin later before the first sighting.
     """
@@ -35,6 +39,11 @@ class Veil:
         self._bytes = 0
         self._sightings: dict[int, list[tuple[float, Box]]] = {}
         self._now: tuple[str, int] | None = None
+
+    @property
+    def kept(self) -> Sequence[Path]:
+        """What the inner sinks have kept."""
+        return [path for sink in self._inner for path in sink.kept]
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Take one result; of a film, hand on those that have waited long enough.
@@ -112,8 +121,23 @@ def _place(sightings: Sequence[tuple[float, Box]], time: float) -> Box | None:
         part = (time - before[0]) / (after[0] - before[0]) if after[0] > before[0] else 0.0
         x1, y1, x2, y2 = (a + part * (b - a) for a, b in zip(before[1], after[1], strict=True))
         return (x1, y1, x2, y2)
-    if before is not None and time - before[0] <= _MARGIN:
+    if before is not None and time - before[0] <= _AFTER:
         return before[1]
-    if after is not None and after[0] - time <= _MARGIN:
-        return after[1]
+    if after is not None and after[0] - time <= _BEFORE:
+        return _around(after[1], _come_from(sightings, time))
     return None
+
+
+def _come_from(sightings: Sequence[tuple[float, Box]], time: float) -> Box:
+    """Return where a face was before it was seen, if it came straight on."""
+    start, box = sightings[0]
+    later, there = next((one for one in sightings if one[0] >= start + _SPEED), sightings[-1])
+    if later <= start:
+        return box
+    back = (start - time) / (later - start)
+    x, y = ((box[i] + box[i + 2] - there[i] - there[i + 2]) / 2 * back for i in (0, 1))
+    return (box[0] + x, box[1] + y, box[2] + x, box[3] + y)
+
+
+def _around(one: Box, other: Box) -> Box:
+    return (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))

@@ -19,6 +19,17 @@ FILM_SUFFIXES = frozenset(
 )
 
 
+def _is_code(path: Path) -> bool:
+    """Say whether a file called like a transport stream, .ts, is something else: most often TypeScript."""
+    if path.suffix.lower() != ".ts":
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(1) != b"G"
+    except OSError:
+        return False
+
+
 def find_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
     """Return the pictures and films in `folder`, known by their suffixes, in the order of their names.
 
@@ -48,8 +59,8 @@ def find_pictures(folder: Path, *, recursive: bool = False) -> list[Path]:
             found.append(parent)
             continue
         paths = (parent / name for name, is_folder in listed if not is_folder)
-        media = (path for path in paths if path.suffix.lower() in SUFFIXES | FILM_SUFFIXES)  # no pipes or devices:
-        found += [path for path in media if os.path.isfile(path) or not os.path.exists(path)]
+        media = (path for path in paths if path.suffix.lower() in SUFFIXES | FILM_SUFFIXES)
+        found += [path for path in media if not os.path.exists(path) or (os.path.isfile(path) and not _is_code(path))]
         if recursive:
             waiting += [parent / name for name, is_folder in reversed(listed) if is_folder]
     if not found:

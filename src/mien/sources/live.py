@@ -146,7 +146,7 @@ class Live:
         """
         self._container, self._name = container, name
         try:
-            stream = video_stream(container, name)
+            self._stream = stream = video_stream(container, name)
             self._converter = Converter(stream.sample_aspect_ratio, name, max_pixels)
             if stream.width and stream.height:
                 self._converter.check_size(stream.width, stream.height, name)
@@ -173,19 +173,22 @@ class Live:
                 is selected.
 
         """
-        picker = selection.picker()
+        picker, came = selection.picker(), False
         self._thread = threading.Thread(
-            target=_fill, args=(self._mailbox, self._container), name=f"mien {self._name}", daemon=True
+            target=_fill, args=(self._mailbox, self._container, self._stream), name=f"mien {self._name}", daemon=True
         )
         self._thread.start()
         try:
             while (latest := self._mailbox.take(self._name)) is not None:
                 index, moment, decoded = latest
+                came = True
                 verdict = picker.verdict(index, moment)
                 if verdict is Verdict.STOP:
                     break
                 if verdict is Verdict.TAKE:
                     yield self._converter.frame(decoded, index, moment)
+            if not came:
+                raise source_error(self._name, "it has ended, and no frame of it could be decoded")
             picker.check(self._name)
         finally:
             self.close()
@@ -233,13 +236,12 @@ class _Mailbox:
 _PATIENCE = 1.0  # seconds more for the thread to say itself what is wrong
 
 
-def _fill(mailbox: _Mailbox, container: InputContainer) -> None:
+def _fill(mailbox: _Mailbox, container: InputContainer, stream: VideoStream) -> None:
     """Decode until the stream ends or the mailbox is closed; close the container."""
     from av.error import ExitError, FFmpegError
 
     broken = None
     try:
-        stream = next(stream for stream in container.streams.video if stream.codec_context is not None)
         for index, (moment, decoded) in enumerate(_decoded(mailbox, container, stream)):
             mailbox.put(index, moment, decoded)
     except ExitError:

@@ -347,7 +347,7 @@ class Film:
 
     def _packets(self) -> Generator[Packet[VideoStream] | None, None, None]:
         """Yield the packets of the video; None where reading broke off."""
-        from av.error import FFmpegError
+        from av.error import ExitError, FFmpegError
 
         torn: Packet[VideoStream] | None = (
             None  # held back: the last, where a film is cut short, shows half a picture
@@ -357,7 +357,7 @@ class Film:
             try:
                 packet = next(packets, None)
             except (FFmpegError, OSError) as error:
-                self._broken = reason(error)
+                self._broken = "nothing more has come" if isinstance(error, ExitError) else reason(error)
                 yield None
                 return
             if packet is None:

@@ -145,6 +145,54 @@ def test_votes_out_of_step(tmp_path):
         unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus)
 
 
+def test_bad_rows_are_left_out_where_that_is_wanted(tmp_path):
+    pictures = faces(12)
+    rows = write_fer(tmp_path / "fer2013.csv", pictures)
+    rows[1][0], rows[2][1], rows[7][2] = "9", "1 2 3", "Test"
+    rows[9] = rows[9][:2]
+    rows[10] = [*rows[10], "and more"]
+    write_csv(tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
+    ferplus = tmp_path / "fer2013new.csv"
+    votes = write_ferplus(ferplus)
+    lines = ferplus.read_text().splitlines()
+    lines[6] = lines[6].rpartition(",")[0] + ",many"
+    ferplus.write_text("\n".join(lines))
+    done = unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus, skip_bad=True)
+    assert [reason.partition(", ")[2].partition(":")[0] for reason in done.skipped] == [
+        "line 3", "line 4", "line 9", "line 11", "line 12", "line 7",
+    ]  # fmt: skip
+    assert done.pictures == {"train": 3, "public_test": 2, "private_test": 1}
+    read = read_labelled_faces(tmp_path / "out")
+    kept = [0, 3, 4, 6, 8, 11]
+    assert [int(name[-11:-4]) for name in read.file_names] == kept  # the numbers are those of the published rows
+    assert np.array_equal(read.votes, votes[kept])  # and each vote is still that of its face
+    assert np.array_equal(read.pictures(48), pictures[kept])
+
+
+def test_files_out_of_step_are_never_passed_over(tmp_path):
+    write_fer(tmp_path / "fer2013.csv", faces(12))
+    ferplus = tmp_path / "fer2013new.csv"
+    for usages in (USAGES[:-1], [*USAGES, "PrivateTest"], USAGES[1:] + USAGES[:1]):
+        write_ferplus(ferplus, usages)
+        with pytest.raises(DataError):
+            unpack_fer2013(tmp_path / "fer2013.csv", tmp_path / "out", ferplus=ferplus, skip_bad=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_but_bad_rows(run, tmp_path):
+    rows = [["7", "1 2", "Training"]] * 3
+    write_csv(tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
+    done = run("data", "unpack-fer", tmp_path / "fer2013.csv", tmp_path / "out", "--skip-bad")
+    assert (done.status, "it has no rows that are as published" in done.err) == (1, True)
+    rows = write_fer(tmp_path / "fer2013.csv", faces(12))
+    rows[5][1] = "dark"
+    write_csv(tmp_path / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
+    done = run("data", "unpack-fer", tmp_path / "fer2013.csv", tmp_path / "out", "--skip-bad")
+    assert done.status == 0
+    assert "rows left out as bad: 1; the first: " in done.err
+    assert "fer2013.csv, line 7: the pixels are not all whole numbers" in done.err
+
+
 def test_a_byte_order_mark_is_no_column(tmp_path):
     write_fer(tmp_path / "fer2013.csv", faces(12))
     path = tmp_path / "fer2013.csv"

@@ -1,7 +1,8 @@
 """The one layout of labelled faces on disk, after Hugging Face's `imagefolder` convention.
 
     DATA/
-      metadata.csv            file_name, split, label, group, similar, and the ten votes where there are any
+      metadata.csv            file_name, split, label, group, similar, the ten votes where there are any, and
+                              whatever else is known of the faces, such as age, to tell figures apart by
       data.txt                what the data is and on what terms, a line each; models carry it on
       train/….png
       public_test/….png
@@ -15,8 +16,8 @@ for pictures that look the same, copies or not, which training keeps out; where 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,7 @@ class LabelledFaces:
         similar: (n,) file name of the first picture that looks the same.
         votes: (n, 10) counts of raters in the order of `VOTES`, or None where the set has no votes.
         description: what the data is and on what terms, a line each.
+        columns: by name, the text (n,) of each further column, empty where a row says nothing.
 
     """
 
@@ -81,6 +83,7 @@ class LabelledFaces:
     similar: NDArray[np.str_]
     votes: NDArray[np.int64] | None
     description: tuple[str, ...]
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.file_names)
@@ -97,6 +100,7 @@ class LabelledFaces:
             similar=self.similar[kept],
             votes=None if self.votes is None else self.votes[kept],
             description=self.description,
+            columns={name: values[kept] for name, values in self.columns.items()},
         )
 
     def split(self, name: str) -> LabelledFaces:
@@ -164,7 +168,7 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
                 raise DataError(f"{path}: the columns {', '.join(missing)} are missing")
             rows = list(reader)
     except FileNotFoundError as error:
-        raise DataError(f"{path}: there is no such file; a data set is made by `mien data unpack-fer`") from error
+        raise DataError(f"{path}: there is no such file; a data set is made by `mien data`") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error})") from error
     if not rows:
@@ -184,7 +188,17 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
         similar=np.array([row.get(SIMILAR) or row["group"] for row in rows]),
         votes=_votes(path, rows) if all(name in columns for name in VOTES) else None,
         description=_description(Path(root)),
+        columns={
+            name: np.array([row[name] or "" for row in rows])
+            for name in columns
+            if name and name not in (*COLUMNS, SIMILAR, *VOTES)
+        },
     )
+
+
+def unstated(root: Path) -> tuple[str, ...]:
+    """Return what stands for the description of a set that has none."""
+    return (f"{root.resolve().name}: terms not stated",)
 
 
 def _description(root: Path) -> tuple[str, ...]:
@@ -192,7 +206,7 @@ def _description(root: Path) -> tuple[str, ...]:
         lines = (root / DESCRIPTION).read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         lines = []
-    return tuple(line for line in map(str.strip, lines) if line) or (f"{root.resolve().name}: terms not stated",)
+    return tuple(line for line in map(str.strip, lines) if line) or unstated(root)
 
 
 def _votes(path: Path, rows: Sequence[dict[str, str]]) -> NDArray[np.int64]:

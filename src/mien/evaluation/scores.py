@@ -14,6 +14,7 @@ from mien.classifier import Classifier
 from mien.datasets.labelled import LabelledFaces
 from mien.emotions import SETS, Emotion, set_name
 from mien.errors import DataError
+from mien.evaluation.answers import in_order, known_to_both, renormalised
 from mien.evaluation.calibration import Reliability, reliability
 from mien.evaluation.truth import labellings, positions
 
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 
 TEST_SPLITS = ("private_test", "test")
 """The splits that figures are reported on, where none is named; the first that a set has."""
-_RESAMPLES = 10_000
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,7 +30,8 @@ class Score:
     """How well one output of a model names the faces of one subset, in one set of emotions.
 
     Attributes:
-        labels: the labelling that is taken for the truth: `fer2013`, or `ferplus` (majority of the raters).
+        labels: the labelling that is taken for the truth: `fer2013`, or `ferplus` (majority of the raters), or
+            `labels` of another set.
         emotions: the set. Only faces whose label lies in it count, and the scores are renormalised over it.
         split: of the data.
         subset: `all`, or `deduplicated`: without the copies of training pictures.
@@ -111,7 +113,8 @@ def evaluate(classifier: Classifier, faces: LabelledFaces, *, split: str) -> lis
     """Return the figures of every output that has a labelling in `faces`, in every set that it covers.
 
     The output's own labels come first, one pass before flip averaging, all faces before the
-    deduplicated ones: the first score of a labelling is what `analyze` does.
+    deduplicated ones: the first score of a labelling is what `analyze` does. Where the labels lack emotions that
+    the model knows, those that both know are a further set.
 
     Raises:
         DataError: the set has no such split, or no output of the model has a labelling in it.
@@ -128,7 +131,7 @@ def evaluate(classifier: Classifier, faces: LabelledFaces, *, split: str) -> lis
         one = plain[output].astype(np.float64)
         both = (one + mirrored[output]) / 2.0
         own = classifier.metadata.outputs[output].labels
-        for emotions in _sets(own):
+        for emotions in _sets(own, truth):
             columns = [own.index(emotion) for emotion in emotions]
             wanted = positions(truth, emotions)
             for subset, mask in subsets.items():
@@ -137,7 +140,7 @@ def evaluate(classifier: Classifier, faces: LabelledFaces, *, split: str) -> lis
                     continue
                 for flip, shares in ((False, one), (True, both)):
                     key = (labels, emotions, split, subset, flip)
-                    scores.append(_score(key, _renormalised(shares[rows][:, columns]), wanted[rows]))
+                    scores.append(_score(key, renormalised(shares[rows][:, columns]), wanted[rows]))
     if not scores:
         raise DataError(f"{faces.root}: no face of {split} has a label that the model knows")
     return scores
@@ -165,30 +168,20 @@ def largest_difference(claims: Sequence[Mapping[str, Any]], scores: Sequence[Sco
     return len(pairs), max((abs(claimed - measured) for claimed, measured in pairs), default=0.0)
 
 
-def _sets(own: tuple[Emotion, ...]) -> list[tuple[Emotion, ...]]:
-    """Return a model's own labels, in the order of the named set where they are one, and the named sets within."""
-    known = set(own)
-    named = [emotions for emotions in reversed([*SETS.values()]) if set(emotions) < known]
-    same = next((emotions for emotions in SETS.values() if set(emotions) == known), own)
-    return [same, *named]
-
-
-def _renormalised(shares: Floats) -> Floats:
-    totals = shares.sum(axis=1, keepdims=True)
-    even = np.full_like(shares, 1.0 / shares.shape[1])
-    renormalised: Floats = np.divide(shares, totals, out=even, where=totals > 0)
-    return renormalised
+def _sets(own: tuple[Emotion, ...], truth: NDArray[np.str_]) -> list[tuple[Emotion, ...]]:
+    """Return a model's own labels, the named sets within, and what it and the labels both know."""
+    named = [emotions for emotions in reversed([*SETS.values()]) if set(emotions) < set(own)]
+    sets = [in_order(own), *named]
+    both = known_to_both(own, own, truth)
+    return sets if set(both) in map(set, sets) else [*sets, both]
 
 
 def _score(key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats, wanted: NDArray[np.intp]) -> Score:
     labels, emotions, split, subset, flip = key
     answers = shares.argmax(axis=1)
-    confusion = np.zeros((len(emotions), len(emotions)), np.int64)
-    np.add.at(confusion, (wanted, answers), 1)
+    confusion = confusion_matrix(wanted, answers, len(emotions))
     right = answers == wanted
-    of_label, of_answer, hits = confusion.sum(axis=1), confusion.sum(axis=0), confusion.diagonal()
-    occurs = of_label + of_answer > 0
-    f1 = 2.0 * hits[occurs] / (of_label + of_answer)[occurs]
+    of_label, hits = confusion.sum(axis=1), confusion.diagonal()
     return Score(
         labels=labels,
         emotions=emotions,
@@ -197,8 +190,8 @@ def _score(key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats,
         flip=flip,
         n=len(wanted),
         accuracy=100.0 * float(right.mean()),
-        interval=_bootstrap(right),
-        macro_f1=100.0 * float(f1.mean()),
+        interval=bootstrap(right),
+        macro_f1=macro_f1(confusion),
         recall={
             emotion: 100.0 * float(hits[i] / of_label[i]) for i, emotion in enumerate(emotions) if of_label[i] > 0
         },
@@ -207,11 +200,25 @@ def _score(key: tuple[str, tuple[Emotion, ...], str, str, bool], shares: Floats,
     )
 
 
-def _bootstrap(right: NDArray[np.bool_]) -> tuple[float, float]:
+def confusion_matrix(wanted: NDArray[np.intp], answers: NDArray[np.intp], count: int) -> NDArray[np.int64]:
+    """Return how often each of `count` labels (rows) got each answer (columns), from indices (n,) of both."""
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (wanted, answers), 1)
+    return confusion
+
+
+def macro_f1(confusion: NDArray[np.int64]) -> float:
+    """Return the mean F1 over the emotions that are labelled or answered, in percent, of counts (k, k)."""
+    total = confusion.sum(axis=1) + confusion.sum(axis=0)
+    occurs = total > 0
+    return 100.0 * float((2.0 * confusion.diagonal()[occurs] / total[occurs]).mean())
+
+
+def bootstrap(right: NDArray[np.bool_]) -> tuple[float, float]:
     """Return the percentile interval of 95 % (Efron, 1979), in percent.
 
     Drawing n answers with replacement and counting the right ones is drawing from a binomial.
     """
-    draws = np.random.default_rng(0).binomial(len(right), right.mean(), _RESAMPLES) / len(right)
+    draws = np.random.default_rng(0).binomial(len(right), right.mean(), RESAMPLES) / len(right)
     low, high = np.percentile(100.0 * draws, [2.5, 97.5])
     return float(low), float(high)

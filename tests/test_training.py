@@ -4,6 +4,7 @@ import csv
 import json
 import shlex
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from mien.errors import UsageError
 torch = pytest.importorskip("torch", reason="training is an extra: pip install 'mien[train]'")
 pytest.importorskip("lightning", reason="training is an extra: pip install 'mien[train]'")
 
-from mien.training.network import EmbeddedNetwork, even_contrast, multiply_adds  # noqa: E402
+from mien.training.job import Inputs  # noqa: E402
+from mien.training.networks.counting import multiply_adds  # noqa: E402
+from mien.training.networks.embedded import EmbeddedNetwork, even_contrast  # noqa: E402
 from mien.training.recipe import parse_recipe, shipped_recipe  # noqa: E402
 from mien.training.targets import (  # noqa: E402
     FER2013_OUTPUT,
@@ -59,7 +62,7 @@ def finished(data, tmp_path_factory):
     from mien.training.run import train
 
     run = tmp_path_factory.mktemp("runs") / "whole"
-    train(shipped_recipe("embedded", SMALL), data=data, run=run)
+    train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=run)
     return run
 
 
@@ -99,9 +102,9 @@ def test_a_resumed_run_equals_an_undisturbed_one_and_exports_on_the_way(finished
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.EpochLog, "on_train_epoch_start", interrupted)
         with pytest.raises(StoppedError):
-            train(shipped_recipe("embedded", SMALL), data=data, run=broken)
+            train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=broken)
     assert export_run(broken, tmp_path / "unfinished.onnx").epoch == 0
-    train(shipped_recipe("embedded"), data=data, run=broken, resume=True)
+    train(shipped_recipe("embedded"), name="embedded", inputs=Inputs(data), run=broken, resume=True)
     wanted, got = weights(finished), weights(broken)
     assert wanted.keys() == got.keys()
     assert all(torch.equal(wanted[name], got[name]) for name in wanted)
@@ -160,7 +163,7 @@ def test_an_export_that_differs_from_torch_is_refused(run, finished, tmp_path, m
 
     original = export._to_onnx
     other = EmbeddedNetwork(stem=8, widths=[8, 16], blocks=[1, 1]).eval()
-    monkeypatch.setattr(export, "_to_onnx", lambda network, size: original(other, size))
+    monkeypatch.setattr(export, "_to_onnx", lambda subject: original(replace(subject, network=other)))
     done = run("export", finished, tmp_path / "m.onnx")
     assert done.status != 0
     assert "differs from torch" in done.err
@@ -185,12 +188,12 @@ def test_a_start_that_failed_does_not_block_the_next(data, tmp_path):
     dead = tmp_path / "dead"
     dead.mkdir()
     (dead / "recipe.toml").write_text("")
-    train(shipped_recipe("embedded", [*SMALL, "epochs=1"]), data=data, run=dead)
+    train(shipped_recipe("embedded", [*SMALL, "epochs=1"]), name="embedded", inputs=Inputs(data), run=dead)
     assert (dead / "checkpoints" / "last.ckpt").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is not a run"):
-        train(shipped_recipe("embedded", SMALL), data=data, run=tmp_path / "mine")
+        train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=tmp_path / "mine")
 
 
 def test_export_of_what_is_no_run(run, tmp_path):
@@ -211,7 +214,7 @@ def test_existing_runs_are_kept(run, finished, data):
     ("setting", "reason"),
     [
         ("epoch=3", "unknown key epoch"),
-        ("epochs=many", "epochs should be int"),
+        ("epochs=many", "epochs should be a whole number"),
         ("epochs=0", "at least 1"),
         ("momentum=-1", "momentum lies between 0 and 1"),
         ("learning_rate=nan", "learning_rate lies between"),
@@ -291,3 +294,30 @@ def test_multiply_adds_by_hand():
     stem = 48 * 48 * 9 * 1 * 2
     block = 24 * 24 * (9 * 2 * 4 + 9 * 4 * 4 + 2 * 4)
     assert multiply_adds(network, 48) == stem + block + 4 * 15
+
+
+def test_a_student_imitates_its_teachers(run, finished, data, tmp_path):
+    """With the teachers' share at 1 the labels do not matter: the student says what the teacher says."""
+    from mien.training.embedded import EmbeddedModule, _teacher
+
+    recipe = shipped_recipe("embedded", [*SMALL, "teacher_share=1.0"])
+    teacher = _teacher(finished, recipe)
+    module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[teacher], plain=True)
+    module.network.load_state_dict(teacher.state_dict())
+    module.eval()
+    module.log = lambda *args, **options: None
+    pictures = torch.randint(0, 256, (8, 1, 48, 48), dtype=torch.uint8)
+    votes, labels = torch.eye(8), torch.arange(8) % 7
+    loss = module.training_step((pictures, votes, labels), 0)
+    other = module.training_step((pictures, votes.flip(0), labels.flip(0)), 0)
+    assert loss == other
+    gradient = torch.autograd.grad(loss, module.network.votes.weight)[0]
+    assert gradient.abs().max() < 1e-4  # it is as near as it can be
+    assert not any(name.startswith("teacher") for name in module.state_dict())
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "s", "--teacher", finished, *_sets(SMALL))
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "s" / "run.json").read_text())["teachers"] == ["whole"]
+
+
+def _sets(settings):
+    return [part for setting in settings for part in ("--set", setting)]

@@ -13,6 +13,7 @@ import typer
 
 from mien.cli.analyze import analyze
 from mien.cli.bench import bench
+from mien.cli.compare import compare
 from mien.cli.data import data
 from mien.cli.doctor import doctor
 from mien.cli.evaluate import evaluate
@@ -36,6 +37,7 @@ app.command()(analyze)
 app.command()(plot)
 app.command()(watch)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(train)
 app.command()(export)
 app.add_typer(data, name="data")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.models import Half, Int8
+
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder; it may still be training.")],
@@ -16,22 +18,32 @@ def export(
         typer.Option(metavar="DIR", help="The labelled faces, where they have moved since training."),
     ] = None,
     licence: Annotated[str, typer.Option(help="On what terms the weights may be used.")] = "not stated",
+    half: Half = False,
+    int8: Int8 = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write the best epoch of a run as a model file, compare it with torch, and score it."""
+    """Write the best epoch of a run as a model file, compare it with torch, and score it.
+
+    With `--half` or `--int8` the weights are compressed after that, as `mien models compress` does: the file carries
+    the temperatures and scores that it then has, and what it lost is printed.
+    """
     from mien.cli.train import require_training
 
     require_training()
+    from mien.cli.models import chosen_storage, loss_table
     from mien.emotions import set_name
     from mien.training.export import export_run
 
-    report = export_run(run, file, data=data, licence=licence, overwrite=overwrite)
+    storage = chosen_storage(half=half, int8=int8)
+    report = export_run(run, file, data=data, licence=licence, storage=storage, overwrite=overwrite)
     typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
     for name, temperature in report.temperatures.items():
-        typer.echo(f"  temperature of {name}: {temperature:.3f}, fitted on public_test", err=True)
+        typer.echo(f"  temperature of {name}: {temperature:.3f}, fitted on {report.validation}", err=True)
     for score in report.scores:
         typer.echo(
             f"  {score.labels}, {set_name(score.emotions)}, {score.split}, one pass: {score.accuracy:.2f} % of "
             f"{score.n}, calibration error {score.reliability.error:.3f}",
             err=True,
         )
+    if report.compressed is not None:
+        typer.echo(loss_table(report.compressed), err=True)

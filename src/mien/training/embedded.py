@@ -1,35 +1,154 @@
-"""What one step and one validation pass of the embedded model's training do."""
+"""The embedded model's training: what one step and one validation pass do, and on what."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
+from mien.datasets.labelled import LabelledFaces, read_labelled_faces
+from mien.errors import DataError, UsageError
 from mien.training.augmentation import augmentation
-from mien.training.network import build_network
-from mien.training.recipe import Recipe
-from mien.training.targets import FER2013_OUTPUT, VOTES_OUTPUT, normalise
+from mien.training.folder import RunFolder
+from mien.training.job import Batch, Inputs, Job
+from mien.training.networks.counting import multiply_adds
+from mien.training.networks.embedded import EmbeddedNetwork, build_network
+from mien.training.recipe import EmbeddedRecipe
+from mien.training.targets import (
+    FER2013_OUTPUT,
+    VOTES_OUTPUT,
+    Targets,
+    normalise,
+    repetitions,
+    targets,
+    training_rows,
+)
 
-Batch = tuple[Tensor, Tensor, Tensor]
+COLUMNS = ("train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score")
+
+
+def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
+    """Return the training of the embedded model on the labelled faces of `inputs`.
+
+    Chosen on the split `public_test`; `private_test` is not looked at.
+
+    Raises:
+        DataError: the data is not as needed, or a teacher is of another kind.
+
+    """
+    if inputs.init is not None:
+        raise UsageError("the recipe embedded begins from nothing: leave out --init")
+    faces = read_labelled_faces(inputs.data)
+    rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
+    if not rows.any():
+        raise DataError(f"{inputs.data}: no row is left to train on")
+    training = _targets(faces.select(rows), recipe, inputs.overfit)
+    validation = training if inputs.overfit else _targets(faces.split("public_test"), recipe)
+    times = repetitions(training, balance=0.0 if inputs.overfit else recipe.balance)
+    module = EmbeddedModule(
+        recipe,
+        steps_per_epoch=math.ceil(times.sum() / recipe.batch_size),
+        teachers=[_teacher(run, recipe) for run in inputs.teachers],
+        plain=inputs.overfit > 0,
+    )
+    return Job(
+        module=module,
+        training=_rows(training),
+        validation=_rows(validation),
+        times=times,
+        monitor="score",
+        mode="max",
+        columns=COLUMNS,
+        average_decay=recipe.average_decay,
+        facts={
+            "training_rows": len(training),
+            "parameters": sum(p.numel() for p in module.network.parameters()),
+            "multiply_adds": multiply_adds(module.network, recipe.size),
+        },
+    )
+
+
+def _targets(faces: LabelledFaces, recipe: EmbeddedRecipe, most: int = 0) -> Targets:
+    return targets(faces.select(_first(faces, most)), size=recipe.size, min_votes=recipe.min_votes)
+
+
+def _first(faces: LabelledFaces, most: int) -> Any:
+    return torch.arange(len(faces))[: most or None].numpy()
+
+
+def _rows(rows: Targets) -> TensorDataset:
+    return TensorDataset(rows.pictures, rows.votes, rows.labels)
+
+
+def _teacher(run: Path, recipe: EmbeddedRecipe) -> EmbeddedNetwork:
+    """Return the network of another run of this kind, ready to answer.
+
+    Raises:
+        DataError: it is not one that can teach this.
+
+    """
+    folder = RunFolder(run)
+    taught, _ = folder.read()
+    if not isinstance(taught, EmbeddedRecipe) or taught.size != recipe.size:
+        raise DataError(f"{run}: a teacher is a run of the recipe embedded with the same size ({recipe.size})")
+    network = build_network(taught)
+    network.load_state_dict(folder.network_weights())
+    return network.eval().requires_grad_(False)
 
 
 class EmbeddedModule(LightningModule):
-    """Two losses summed: cross-entropy with the vote distribution, and with the smoothed FER2013 label."""
+    """Two losses summed: cross-entropy with the vote distribution, and with the smoothed FER2013 label.
 
-    def __init__(self, recipe: Recipe, *, steps_per_epoch: int) -> None:
+    With teachers, a share of each is cross-entropy with what they say, at a temperature (Hinton, Vinyals and Dean,
+    "Distilling the Knowledge in a Neural Network", 2015); they see the very pictures that are learned from (Beyer
+    et al., "Knowledge Distillation: A Good Teacher Is Patient and Consistent", 2022).
+    """
+
+    def __init__(
+        self,
+        recipe: EmbeddedRecipe,
+        *,
+        steps_per_epoch: int,
+        teachers: Sequence[EmbeddedNetwork] = (),
+        plain: bool = False,
+    ) -> None:
         super().__init__()
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.network = build_network(recipe)
-        self.augmentation = augmentation(recipe)
+        self.augmentation = None if plain else augmentation(recipe)
         self.votes_accuracy = MulticlassAccuracy(len(VOTES_OUTPUT), average="micro")
         self.fer2013_accuracy = MulticlassAccuracy(len(FER2013_OUTPUT), average="micro")
+        # in a tuple they are no part of this module: not trained, averaged or saved
+        self.teachers: tuple[nn.Module, ...] = tuple(teachers)
+
+    def augmented(self, pictures: Tensor) -> Tensor:
+        """Return pictures, uint8, as they are shown in training: float, 0-255."""
+        if self.augmentation is None:
+            return pictures.float()
+        with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
+            return self.augmentation(pictures.float() / 255.0) * 255.0
+
+    def told(self, batch: Batch) -> list[tuple[str, str, float]]:
+        """Return what most raters say, what the network says they do, and its probability."""
+        pictures, votes, _ = batch
+        with torch.inference_mode():
+            shares = self.network(normalise(pictures))[0].softmax(dim=1)
+        wanted = [
+            str(VOTES_OUTPUT[i]) if some else "?" for i, some in zip(votes.argmax(1), votes.any(1), strict=True)
+        ]
+        return [
+            (name, str(VOTES_OUTPUT[int(share.argmax())]), float(share.max()))
+            for name, share in zip(wanted, shares, strict=True)
+        ]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the augmentation: only now, since loaders draw from the same generator when they start."""
@@ -39,12 +158,14 @@ class EmbeddedModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""
         pictures, votes, labels = batch
-        with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
-            pictures = self.augmentation(pictures.float() / 255.0) * 255.0
-        logits = self.network(normalise(pictures).contiguous(memory_format=torch.channels_last))
+        seen = normalise(self.augmented(pictures)).contiguous(memory_format=torch.channels_last)
+        logits = self.network(seen)
         loss = self._votes_loss(logits[0], votes) + functional.cross_entropy(
             logits[1], labels, label_smoothing=self.recipe.label_smoothing
         )
+        if self.teachers:
+            share = self.recipe.teacher_share
+            loss = (1.0 - share) * loss + share * self._teachers_loss(logits, seen)
         self.log("train_loss", loss, on_step=False, on_epoch=True)
         return loss
 
@@ -89,6 +210,18 @@ class EmbeddedModule(LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _teachers_loss(self, logits: Sequence[Tensor], seen: Tensor) -> Tensor:
+        """Return the cross-entropy of both outputs with the mean of what the teachers say, at the temperature."""
+        temperature = self.recipe.teacher_temperature
+        with torch.no_grad():
+            said = [teacher.to(seen.device)(seen) for teacher in self.teachers]
+        losses = []
+        for output, own in enumerate(logits):
+            wanted = torch.stack([(answer[output] / temperature).softmax(dim=1) for answer in said]).mean(dim=0)
+            # times the square, or gradients would shrink by it
+            losses.append(functional.cross_entropy(own / temperature, wanted) * temperature**2)
+        return losses[0] + losses[1]
 
     @staticmethod
     def _votes_loss(logits: Tensor, votes: Tensor) -> Tensor:

@@ -10,41 +10,48 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import mien
-from mien.align import FER2013
+from mien.align import FER2013, Geometry
 from mien.classifier import Classifier
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
-from mien.errors import DataError, ModelError, OutputError, UsageError
-from mien.evaluation.calibration import fit_temperature
+from mien.emotions import SETS
+from mien.errors import DataError, ModelError, UsageError
 from mien.evaluation.scores import Score, evaluate, headlines
-from mien.evaluation.truth import labellings, positions
-from mien.models.metadata import KEY, Metadata, Output
+from mien.models.metadata import Metadata, Output
 from mien.models.session import Session
+from mien.training.compression import Compressed, Storage, compress
+from mien.training.description import calibrated, save
 from mien.training.folder import RunFolder, fingerprint
-from mien.training.network import EmbeddedNetwork, build_network
-from mien.training.recipe import Recipe, shipped_recipe
+from mien.training.networks.embedded import build_network
+from mien.training.networks.opening import rebuild
+from mien.training.recipe import AdaptationRecipe, EmbeddedRecipe, TransferRecipe, shipped_recipe
 from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
+from mien.training.transfer import build_transfer, parted
 
-VALIDATION = "public_test"
 TOLERANCE = 1e-4
 """Largest difference of a logit between torch and the exported file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """What was written: the epoch it is from, the difference from torch, the headlines of the scores it carries."""
+    """What was written: the epoch it is from, the difference from torch, the headlines of the scores it carries.
+
+    The temperatures and scores are those of float32; what a `compressed` file carries instead, that says.
+    """
 
     epoch: int
     difference: float
     temperatures: Mapping[str, float]
+    validation: str
     scores: tuple[Score, ...]
+    compressed: Compressed | None
 
 
 def export_run(
@@ -53,6 +60,7 @@ def export_run(
     *,
     data: str | Path | None = None,
     licence: str = "not stated",
+    storage: Storage | None = None,
     overwrite: bool = False,
 ) -> ExportReport:
     """Write the best checkpoint of `run` as `file`, with its temperatures fitted on `public_test` and its scores.
@@ -62,11 +70,12 @@ def export_run(
         file: the .onnx file; it appears under this name when it is whole and checked.
         data: the labelled faces to score on, where they have moved since training.
         licence: on what terms the weights may be used.
+        storage: how to store the weights; None is in float32, as they are compared with torch.
         overwrite: replace a file that exists.
 
     Raises:
         DataError: the run or the data cannot be read, or the data are not those of the run.
-        ModelError: the file differs from torch by more than `TOLERANCE`.
+        ModelError: the file differs from torch by more than `TOLERANCE`, or a weight does not fit the `storage`.
         OutputError: `file` cannot be written.
         UsageError: `file` exists.
     """
@@ -74,54 +83,55 @@ def export_run(
     if file.exists() and not overwrite:
         raise UsageError(f"{file}: it exists already; name another file or pass --overwrite")
     recipe, facts = source.read()
-    checkpoint = _read_checkpoint(source.best)
+    if isinstance(recipe, AdaptationRecipe):
+        raise UsageError(
+            f"{source.path}: a network that only sees has nothing to say; train a head on it: --init RUN"
+        )
+    checkpoint = source.checkpoint()
     folder = Path(data or facts["data"])
     if fingerprint(folder) != facts["data_sha256"]:
         raise DataError(f"{folder}: it is not the data that {source.path} was trained on")
-    faces = read_labelled_faces(folder)
+    subject = _subject(source, recipe, facts, read_labelled_faces(folder))
 
-    network = _network(recipe, checkpoint)
-    model = _to_onnx(network, recipe.size)
-    difference = _difference(model, network, recipe.size)
+    model = _to_onnx(subject)
+    difference = _difference(model, subject)
     if not difference <= TOLERANCE:
         raise ModelError(f"{file}: the exported network differs from torch by {difference:.2g}")
+    faces = subject.faces
     metadata = Metadata(
-        name="embedded",
-        outputs=(Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0)),
+        name=str(facts["recipe"]),
+        outputs=subject.outputs,
         size=recipe.size,
-        colour="grey",
-        mean=PIXEL_MEAN,
-        scale=PIXEL_SCALE,
-        crop=asdict(FER2013),
+        colour="grey" if subject.channels == 1 else "rgb",
+        mean=subject.mean,
+        scale=subject.scale,
+        crop=asdict(subject.crop),
         data=faces.description,
         licence=licence,
         scores=(),
-        reproduce=_command(recipe, licence),
+        reproduce=_command(recipe, facts, licence),
         mien=mien.__version__,
         extra={"epoch": int(checkpoint["epoch"]), "run": _portable(facts), "recipe": recipe.to_toml()},
     )
     session = Session(model.SerializeToString(), name=str(file))
-    metadata = _calibrated(Classifier(session, metadata, identity=str(file)), faces.split(VALIDATION))
+    metadata = calibrated(session, metadata, faces.split(subject.validation), name=str(file))
     classifier = Classifier(session, metadata, identity=str(file))
-    scores = [score for split in (VALIDATION, "private_test") for score in evaluate(classifier, faces, split=split)]
-    _save(model, replace(metadata, scores=tuple(score.to_claim() for score in scores)), file)
+    splits = [split for split in (subject.validation, subject.test) if split is not None]
+    scores = [score for split in splits for score in evaluate(classifier, faces, split=split)]
+    metadata = replace(metadata, scores=tuple(score.to_claim() for score in scores))
+    smaller = None if storage is None else compress(model, metadata, faces, storage, validation=subject.validation)
+    if smaller is None:
+        save(model, metadata, file)
+    else:
+        save(smaller.model, smaller.metadata, file)
     return ExportReport(
         epoch=int(checkpoint["epoch"]),
         difference=difference,
         temperatures={output.name: output.temperature for output in metadata.outputs},
-        scores=tuple(headlines([score for score in scores if score.split != VALIDATION])),
+        validation=subject.validation,
+        scores=tuple(headlines([score for score in scores if score.split == splits[-1]])),
+        compressed=smaller,
     )
-
-
-def _calibrated(classifier: Classifier, faces: LabelledFaces) -> Metadata:
-    """Return the metadata with the temperature of each output fitted on one pass over `faces`."""
-    metadata = classifier.metadata
-    answers = classifier(faces.pictures(metadata.size, grey=classifier.grey))
-    outputs = list(metadata.outputs)
-    for index, _, truth in labellings(metadata.outputs, faces):
-        wanted = positions(truth, outputs[index].labels)
-        outputs[index] = replace(outputs[index], temperature=round(fit_temperature(answers[index], wanted), 4))
-    return replace(metadata, outputs=tuple(outputs))
 
 
 def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,54 +139,125 @@ def _portable(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key != "data"}
 
 
-def _network(recipe: Recipe, checkpoint: Mapping[str, Any]) -> EmbeddedNetwork:
-    network = build_network(recipe)
-    weights = {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
-    try:
-        network.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise DataError(f"the checkpoint is of another network than its recipe.toml says ({error})") from error
-    return network.eval()
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is exported of a run, of whichever kind.
+
+    Attributes:
+        network: pictures (n, channels, size, size) → a tuple of logits, one for each output.
+        outputs: their names and labels.
+        size, channels: of the pictures.
+        mean, scale: the network takes (levels - mean) / scale.
+        crop: how the faces in the data are framed.
+        faces: the data, with the splits that the run has used.
+        validation, test: what the splits to choose by and to report on are called; None where there is none.
+
+    """
+
+    network: nn.Module
+    outputs: tuple[Output, ...]
+    size: int
+    channels: int
+    mean: float
+    scale: float
+    crop: Geometry
+    faces: LabelledFaces
+    validation: str
+    test: str | None
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: the run has no whole epoch yet") from error
-    except Exception as error:  # torch.load raises what its unpicklers raise
-        raise DataError(f"{path}: the checkpoint cannot be read ({error}); try again between epochs") from error
-    return checkpoint
-
-
-def _command(recipe: Recipe, licence: str) -> str:
-    """Return the commands that make the model again."""
-    shipped = shipped_recipe("embedded")
-    changed = [
-        f" --set {shlex.quote(f'{field.name}={recipe.value_as_toml(field.name)}')}"
-        for field in fields(Recipe)
-        if getattr(recipe, field.name) != getattr(shipped, field.name)
-    ]
-    return (
-        "mien data unpack-fer fer2013.csv DATA --ferplus fer2013new.csv && "
-        f"mien train embedded --data DATA --run RUN{''.join(changed)} && "
-        f"mien export RUN embedded.onnx --licence {shlex.quote(licence)}"
+def _subject(
+    run: RunFolder, recipe: EmbeddedRecipe | TransferRecipe, facts: Mapping[str, Any], faces: LabelledFaces
+) -> _Subject:
+    if isinstance(recipe, EmbeddedRecipe):
+        return _Subject(
+            network=_loaded(build_network(recipe), run),
+            outputs=(Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0)),
+            size=recipe.size,
+            channels=1,
+            mean=PIXEL_MEAN,
+            scale=PIXEL_SCALE,
+            crop=FER2013,
+            faces=faces,
+            validation="public_test",
+            test="private_test",
+        )
+    network = _loaded(build_transfer(recipe, rebuild(facts["backbone"])), run)
+    parts = parted(faces, recipe)
+    names = np.full(len(faces), "unused", dtype="<U16")
+    for name, rows in zip(("train", "validation", "test"), parts, strict=True):
+        names[rows] = name
+    if not recipe.split:  # the data set's own names, so that `mien evaluate` finds the same rows
+        names = np.where(names == "unused", names, faces.splits.astype("<U16"))
+    validation, test = (str(names[rows[0]]) if len(rows) else None for rows in parts[1:])
+    assert validation is not None  # `parted` has seen to it
+    return _Subject(
+        network=_InTuple(network),
+        outputs=(Output("emotions", SETS[recipe.emotions], 1.0),),
+        size=recipe.size,
+        channels=network.backbone.channels,
+        mean=0.0,
+        scale=1.0,
+        crop=Geometry(scale=recipe.crop_scale, across=0.0, down=0.0),
+        faces=replace(faces, splits=names),
+        validation=validation,
+        test=test,
     )
 
 
-def _to_onnx(network: EmbeddedNetwork, size: int) -> onnx.ModelProto:
+class _InTuple(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor]:
+        return (self.network(pictures),)
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def _loaded(network: Network, run: RunFolder) -> Network:
+    """Return the network with the weights of the run's best epoch."""
+    try:
+        network.load_state_dict(run.network_weights(), strict=True)
+    except RuntimeError as error:
+        raise DataError(
+            f"{run.path}: the checkpoint is of another network than its recipe.toml says ({error})"
+        ) from error
+    return network.eval()
+
+
+def _command(recipe: EmbeddedRecipe | TransferRecipe, facts: Mapping[str, Any], licence: str) -> str:
+    """Return the commands that make the model again."""
+    name = str(facts["recipe"])
+    shipped = shipped_recipe(name)
+    changed = [
+        f" --set {shlex.quote(f'{field.name}={recipe.value_as_toml(field.name)}')}"
+        for field in fields(recipe)
+        if getattr(recipe, field.name) != getattr(shipped, field.name)
+    ]
+    begun = "".join(f" --teacher {run}" for run in facts.get("teachers", ()))
+    if facts.get("init"):
+        begun += f" --init {facts['init']}"
+    unpacked = ""
+    if isinstance(recipe, EmbeddedRecipe):
+        unpacked = "mien data unpack-fer fer2013.csv DATA --ferplus fer2013new.csv && "
+    return (
+        f"{unpacked}mien train {name} --data DATA --run RUN{begun}{''.join(changed)} && "
+        f"mien export RUN {name}.onnx --licence {shlex.quote(licence)}"
+    )
+
+
+def _to_onnx(subject: _Subject) -> onnx.ModelProto:
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")  # of torch's exporter, about its own workings
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            network,
-            (torch.zeros(2, 1, size, size),),
+            subject.network,
+            (torch.zeros(2, subject.channels, subject.size, subject.size),),
             input_names=["faces"],
-            output_names=["votes", "fer2013"],
+            output_names=[output.name for output in subject.outputs],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             dynamo=True,
             verbose=False,
@@ -198,25 +279,13 @@ def strip_traces(model: onnx.ModelProto) -> None:
         entry.ClearField("doc_string")
 
 
-def _difference(model: onnx.ModelProto, network: EmbeddedNetwork, size: int) -> float:
+def _difference(model: onnx.ModelProto, subject: _Subject) -> float:
     """Return the largest difference of a logit on faces of noise, smooth and rough."""
     random = np.random.default_rng(0)
-    faces = random.normal(size=(16, 1, size, size)).astype(np.float32)
-    faces[8:] = faces[8:].cumsum(axis=2).cumsum(axis=3) / size
+    levels = random.normal(128, 64, size=(16, subject.channels, subject.size, subject.size)).astype(np.float32)
+    levels[8:] = 128 + (levels[8:] - 128).cumsum(axis=2).cumsum(axis=3) / subject.size
+    faces = (levels.clip(0, 255) - np.float32(subject.mean)) / np.float32(subject.scale)
     with torch.inference_mode():
-        expected: tuple[Tensor, ...] = network(torch.from_numpy(faces))
+        expected: tuple[Tensor, ...] = subject.network(torch.from_numpy(faces))
     answers = Session(model.SerializeToString(), name="export")(faces)
     return max(float(np.abs(got - want.numpy()).max()) for got, want in zip(answers, expected, strict=True))
-
-
-def _save(model: onnx.ModelProto, metadata: Metadata, file: Path) -> None:
-    onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
-    partial = file.with_name(file.name + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, partial)
-        partial.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

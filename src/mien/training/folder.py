@@ -2,22 +2,30 @@
 
 RUN/
 recipe.toml        every setting
-run.json           versions, data and its fingerprint, rows used, size of the network
-metrics.csv        one line an epoch, on PublicTest with the averaged weights
+run.json           versions, data and its fingerprint, rows used, the network
+metrics.csv        one line an epoch, on the validation rows with the averaged weights
 checkpoints/       last.ckpt, best.ckpt: averaged weights, and all that resuming needs
+logs/              the same figures for TensorBoard, where it is installed
+seen.png           pictures as the network sees them in training
+curves.png, predictions.png, report.md   at the end: figures over time, what the best epoch says of pictures
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mien.datasets.labelled import METADATA
 from mien.errors import DataError, OutputError, UsageError
-from mien.training.recipe import Recipe, parse_recipe
+from mien.sources import find_pictures
+from mien.training.recipe import AdaptationRecipe, EmbeddedRecipe, Recipe, TransferRecipe, parse_recipe
 
 
 class RunFolder:
@@ -28,6 +36,11 @@ class RunFolder:
         self.recipe = self.path / "recipe.toml"
         self.facts = self.path / "run.json"
         self.metrics = self.path / "metrics.csv"
+        self.logs = self.path / "logs"
+        self.seen = self.path / "seen.png"
+        self.curves = self.path / "curves.png"
+        self.predictions = self.path / "predictions.png"
+        self.report = self.path / "report.md"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.ckpt"
         self.last = self.checkpoints / "last.ckpt"
@@ -40,7 +53,7 @@ class RunFolder:
         """
         if self.last.is_file():
             raise UsageError(f"{self.path}: it exists already; go on with it by --resume, or name another folder")
-        own = {path.name for path in (self.recipe, self.facts, self.metrics, self.checkpoints)}
+        own = {path.name for path in (self.recipe, self.facts, self.metrics, self.checkpoints, self.logs, self.seen)}
         if self.path.exists() and (not self.path.is_dir() or {entry.name for entry in self.path.iterdir()} - own):
             raise UsageError(f"{self.path}: it is there and is not a run; name another folder")
 
@@ -56,7 +69,7 @@ class RunFolder:
         if fingerprint(data) != self.read()[1]["data_sha256"]:
             raise DataError(f"{data}: it is not the data that {self.path} was trained on")
 
-    def start(self, recipe: Recipe, facts: Mapping[str, Any]) -> None:
+    def start(self, recipe: EmbeddedRecipe | AdaptationRecipe | TransferRecipe, facts: Mapping[str, Any]) -> None:
         """Write what is known before the first epoch.
 
         Raises:
@@ -70,25 +83,58 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
 
-    def read(self) -> tuple[Recipe, dict[str, Any]]:
+    def read(self) -> tuple[EmbeddedRecipe | AdaptationRecipe | TransferRecipe, dict[str, Any]]:
         """Return the recipe and the facts that `start` wrote.
 
         Raises:
             DataError: they are not there, or damaged.
         """
         try:
-            return parse_recipe(self.recipe.read_text("utf-8")), json.loads(self.facts.read_text("utf-8"))
+            recipe = parse_recipe(self.recipe.read_text("utf-8"))
+            facts: dict[str, Any] = json.loads(self.facts.read_text("utf-8"))
         except (OSError, ValueError, UsageError) as error:  # both parsers' errors are ValueErrors
             raise DataError(f"{self.path}: not a run, or a damaged one ({error})") from error
+        if not isinstance(recipe, Recipe):
+            raise DataError(f"{self.path}: a chain has no network of its own; name one of the runs in it")
+        return recipe, facts
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the best epoch's.
+
+        Raises:
+            DataError: there is none yet, or it is damaged.
+        """
+        try:
+            checkpoint: dict[str, Any] = torch.load(self.best, map_location="cpu", weights_only=True)
+        except FileNotFoundError as error:
+            raise DataError(f"{self.best}: the run has no whole epoch yet") from error
+        except Exception as error:  # torch.load raises what its unpicklers raise
+            raise DataError(
+                f"{self.best}: the checkpoint cannot be read ({error}); try again between epochs"
+            ) from error
+        return checkpoint
+
+    def network_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the best epoch's network, by their names in it."""
+        return {
+            name.removeprefix("network."): value
+            for name, value in self.checkpoint()["state_dict"].items()
+            if name.startswith("network.")
+        }
 
 
 def fingerprint(data: Path) -> str:
-    """Return the sha256 of the metadata.csv in the folder `data`.
+    """Return the sha256 of the metadata.csv in the folder `data`, or else of the names and sizes of its pictures.
 
     Raises:
         DataError: it cannot be read.
+        SourceError: there is neither.
     """
     try:
-        return hashlib.sha256((data / METADATA).read_bytes()).hexdigest()
+        if (data / METADATA).is_file():
+            return hashlib.sha256((data / METADATA).read_bytes()).hexdigest()
+        pictures = find_pictures(data, recursive=True)
+        listed = "".join(f"{os.fspath(path.relative_to(data))}\0{path.stat().st_size}\n" for path in pictures)
+        return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
     except OSError as error:
-        raise DataError(f"{data / METADATA}: cannot be read ({error.strerror or error})") from error
+        raise DataError(f"{data}: cannot be read ({error.strerror or error})") from error

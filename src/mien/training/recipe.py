@@ -1,14 +1,16 @@
-"""A recipe: every number that a training run depends on, read from TOML and checked before anything starts."""
+"""Recipes: every number that a training run depends on, read from TOML and checked before anything starts."""
 
 from __future__ import annotations
 
 import json
+import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
+from mien.emotions import SETS
 from mien.errors import UsageError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -23,59 +25,59 @@ _RANGES: dict[str, tuple[float, float]] = {
     "warmup_epochs": (0, 1000),
     "average_decay": (0, 1),
     "label_smoothing": (0, 1),
+    "teacher_share": (0, 1),
+    "teacher_temperature": (0.01, 100),
     "seed": (0, 2**31),
     "rotation": (0, 180),
     "translation": (0, 1),
     "scale": (0, 0.95),
     "brightness": (0, 1),
     "contrast": (0, 1),
+    "saturation": (0, 1),
+    "hue": (0, 0.5),
+    "blur": (0, 1),
+    "half_resolution": (0, 1),
+    "jpeg": (0, 1),
     "erase": (0, 1),
+    "held_out": (0.01, 0.9),
+    "unfreeze": (-1, 1000),
+    "crop_scale": (0.1, 10),
+    "patience": (0, 10_000),
+    "plateau": (0, 10_000),
+    "split": (0, 1),
 }
+"""Least and most of the numbers, by the name of their key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The settings of a run; `recipes/embedded.toml` says what each one means."""
+    """What all runs have in common; the files in `recipes/` say what each key means."""
+
+    KIND: ClassVar[str] = ""
 
     size: int
-    stem: int
-    widths: tuple[int, ...]
-    blocks: tuple[int, ...]
-    dropout: float
-    max_not_a_face_votes: int
-    min_votes: int
-    balance: float
     epochs: int
     batch_size: int
     learning_rate: float
-    momentum: float
     weight_decay: float
-    warmup_epochs: float
-    average_decay: float
-    label_smoothing: float
     precision: str
     seed: int
-    rotation: float
-    translation: float
-    scale: float
-    brightness: float
-    contrast: float
-    erase: float
 
     def __post_init__(self) -> None:
-        if len(self.widths) != len(self.blocks) or not self.widths:
-            raise UsageError("recipe: `widths` and `blocks` need one entry for each stage")
-        if min(self.epochs, self.batch_size, self.size, self.stem, *self.widths, *self.blocks) < 1:
-            raise UsageError("recipe: sizes, widths, blocks, epochs and batch_size are at least 1")
-        for name, (least, most) in _RANGES.items():
-            if not least <= getattr(self, name) <= most:
-                raise UsageError(f"recipe: {name} lies between {least:g} and {most:g}, not {getattr(self, name)}")
+        for name, value in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            least, most = _RANGES.get(name, (1, math.inf))
+            numbers = value if isinstance(value, tuple) else (value,)
+            for number in numbers:
+                if isinstance(number, int | float) and not isinstance(number, bool) and not least <= number <= most:
+                    allowed = f"is at least {least:g}" if most == math.inf else f"lies between {least:g} and {most:g}"
+                    raise UsageError(f"recipe: {name} {allowed}, not {number}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"recipe: precision is one of {', '.join(PRECISIONS)}, not {self.precision}")
 
     def to_toml(self) -> str:
         """Return the settings as TOML, one line each."""
-        return "".join(f"{field.name} = {self.value_as_toml(field.name)}\n" for field in fields(self))
+        lines = (f"{field.name} = {self.value_as_toml(field.name)}\n" for field in fields(self))
+        return f'kind = "{self.KIND}"\n' + "".join(lines)
 
     def epoch_seed(self, epoch: int) -> int:
         """Return the seed of all draws of an epoch, so that a resumed run repeats an undisturbed one."""
@@ -85,6 +87,133 @@ class Recipe:
         """Return one setting's value as TOML, which JSON's lists, strings and numbers are too."""
         return json.dumps(getattr(self, name))
 
+    def _check_choice(self, name: str, known: Sequence[str]) -> None:
+        if getattr(self, name) not in known:
+            raise UsageError(f"recipe: {name} is one of {', '.join(known)}, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedRecipe(Recipe):
+    """A compact network from nothing, with two outputs."""
+
+    KIND: ClassVar[str] = "embedded"
+
+    stem: int
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+    dropout: float
+    max_not_a_face_votes: int
+    min_votes: int
+    balance: float
+    momentum: float
+    warmup_epochs: float
+    average_decay: float
+    label_smoothing: float
+    teacher_share: float
+    teacher_temperature: float
+    rotation: float
+    translation: float
+    scale: float
+    brightness: float
+    contrast: float
+    blur: float
+    half_resolution: float
+    jpeg: float
+    erase: float
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        if len(self.widths) != len(self.blocks) or not self.widths:
+            raise UsageError("recipe: `widths` and `blocks` need one entry for each stage")
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptationRecipe(Recipe):
+    """A pretrained network becomes one for grey pictures, by matching its own embeddings."""
+
+    KIND: ClassVar[str] = "adaptation"
+
+    backbone: str
+    weights: str
+    start: str
+    compare: bool
+    loss: str
+    held_out: float
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        self._check_choice("start", ("summed", "random"))
+        self._check_choice("loss", ("mse", "cosine"))
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRecipe(Recipe):
+    """A pretrained network gets a new head for a set of emotions."""
+
+    KIND: ClassVar[str] = "transfer"
+
+    backbone: str
+    weights: str
+    sha256: str
+    colour: str
+    emotions: str
+    crop_scale: float
+    head: str
+    dropout: float
+    unfreeze: int
+    split: tuple[float, ...]
+    balance: float
+    optimiser: str
+    momentum: float
+    schedule: str
+    plateau: int
+    patience: int
+    label_smoothing: float
+    average_decay: float
+    rotation: float
+    translation: float
+    scale: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    blur: float
+    erase: float
+
+    def __post_init__(self) -> None:
+        Recipe.__post_init__(self)
+        if self.split and (len(self.split) not in (2, 3) or abs(sum(self.split) - 1) > 1e-6 or not all(self.split)):
+            raise UsageError("recipe: split is [] or two or three shares that sum to 1, such as [0.8, 0.1, 0.1]")
+        self._check_choice("colour", ("grey", "rgb"))
+        self._check_choice("emotions", tuple(SETS))
+        self._check_choice("head", ("linear", "vggface2"))
+        self._check_choice("optimiser", ("adamw", "sgd"))
+        self._check_choice("schedule", ("plateau", "cosine", "none"))
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRecipe:
+    """Recipes that run one after the other, each on what the one before has made.
+
+    Attributes:
+        stages: their names. The data of each lie in a folder of the same name below that of the chain.
+
+    """
+
+    KIND: ClassVar[str] = "chain"
+
+    stages: tuple[str, ...]
+
+    def to_toml(self) -> str:
+        """Return the settings as TOML, one line each."""
+        return f'kind = "{self.KIND}"\nstages = {json.dumps(self.stages)}\n'
+
+
+AnyRecipe = EmbeddedRecipe | AdaptationRecipe | TransferRecipe | ChainRecipe
+_KINDS: dict[str, type[AnyRecipe]] = {
+    kind.KIND: kind for kind in (EmbeddedRecipe, AdaptationRecipe, TransferRecipe, ChainRecipe)
+}
+
 
 def recipe_names() -> list[str]:
     """Return the names of the recipes that ship with mien."""
@@ -92,20 +221,32 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_text(name: str) -> str:
+    """Return the file of the shipped recipe `name`, which says what each key means.
+
+    Raises:
+        UsageError: there is no such recipe.
+
+    """
+    if name not in recipe_names():
+        raise UsageError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
+    return (resources.files("mien.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+
+
+def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
     """Return the shipped recipe `name` with `overrides` such as `"epochs=2"` (the value is TOML).
 
     Raises:
         UsageError: there is no such recipe, or an override has an unknown key or a value of a wrong type.
 
     """
-    if name not in recipe_names():
-        raise UsageError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
-    values = tomllib.loads((resources.files("mien.training") / "recipes" / f"{name}.toml").read_text("utf-8"))
+    values = tomllib.loads(recipe_text(name))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
             raise UsageError(f"--set {override}: it should read key=value")
+        if key.strip() == "kind":
+            raise UsageError(f"--set {override}: the kind of a recipe is what it is; choose another recipe")
         try:
             values[key.strip()] = tomllib.loads(f"value = {text.strip()}")["value"]
         except tomllib.TOMLDecodeError:
@@ -113,19 +254,29 @@ def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     return _checked(values)
 
 
-def parse_recipe(text: str) -> Recipe:
-    """Return the recipe written as TOML in `text`, for one that a run has kept."""
+def parse_recipe(text: str) -> AnyRecipe:
+    """Return the recipe written as TOML in `text`, for one that a run has kept.
+
+    Raises:
+        UsageError: it is not a recipe.
+
+    """
     return _checked(tomllib.loads(text))
 
 
-def _checked(values: dict[str, Any]) -> Recipe:
-    types = get_type_hints(Recipe)
-    names = [field.name for field in fields(Recipe)]
-    if unknown := [key for key in values if key not in names]:
+def _checked(values: Mapping[str, Any]) -> AnyRecipe:
+    named = values.get("kind")
+    if named not in _KINDS:
+        raise UsageError(f"recipe: kind is one of {', '.join(_KINDS)}, not {named!r}")
+    kind = _KINDS[named]
+    given = {key: value for key, value in values.items() if key != "kind"}
+    types = get_type_hints(kind)
+    names = [field.name for field in fields(kind)]
+    if unknown := [key for key in given if key not in names]:
         raise UsageError(f"recipe: unknown key {', '.join(unknown)}; the keys are {', '.join(names)}")
-    if missing := [name for name in names if name not in values]:
+    if missing := [name for name in names if name not in given]:
         raise UsageError(f"recipe: the key {', '.join(missing)} is missing")
-    return Recipe(**{name: _typed(name, values[name], types[name]) for name in names})
+    return kind(**{name: _typed(name, given[name], types[name]) for name in names})
 
 
 def _typed(name: str, value: Any, wanted: Any) -> Any:
@@ -136,7 +287,12 @@ def _typed(name: str, value: Any, wanted: Any) -> Any:
             return tuple(_typed(name, entry, item) for entry in value)
     elif wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    elif isinstance(value, wanted) and not isinstance(value, bool):
+    elif type(value) is wanted:
         return value
-    described = "a list of whole numbers" if get_origin(wanted) is tuple else wanted.__name__
-    raise UsageError(f"recipe: {name} should be {described}, not {value!r}")
+    raise UsageError(f"recipe: {name} should be {_in_words(wanted)}, not {value!r}")
+
+
+def _in_words(wanted: Any) -> str:
+    if get_origin(wanted) is tuple:
+        return f"a list of {_in_words(get_args(wanted)[0]).removeprefix('a ')}s"
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[wanted]

@@ -42,7 +42,8 @@ class Targets:
 def training_rows(faces: LabelledFaces, *, max_not_a_face_votes: int) -> NDArray[np.bool_]:
     """Return a mask of the rows to train on: split `train`, nothing that looks like a test picture, nothing twice."""
     rows: NDArray[np.bool_] = faces.splits == "train"
-    rows &= ~faces.similar_in("public_test", "private_test") & faces.first_similar()
+    others = set(faces.splits.tolist()) - {"train"}
+    rows &= ~faces.similar_in(*others) & faces.first_similar()
     return rows & _is_face(faces, max_not_a_face_votes)
 
 

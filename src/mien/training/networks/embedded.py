@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mien.training.recipe import Recipe
+from mien.training.recipe import EmbeddedRecipe
 
 LEAST_VARIANCE = 0.02
 """Added to a picture's variance; the network's input has 64 grey levels to a unit, so this is 9 levels of spread."""
@@ -78,30 +78,6 @@ class EmbeddedNetwork(nn.Module):
         return self.votes(features), self.fer2013(features)
 
 
-def build_network(recipe: Recipe) -> EmbeddedNetwork:
+def build_network(recipe: EmbeddedRecipe) -> EmbeddedNetwork:
     """Return the network of a recipe, freshly initialised."""
     return EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks, dropout=recipe.dropout)
-
-
-def multiply_adds(network: nn.Module, size: int) -> int:
-    """Return the multiply-adds of convolutions and linear layers for one grey picture of `size` pixels."""
-    total = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        if isinstance(module, nn.Conv2d):
-            total += module.weight.numel() * output.shape[2] * output.shape[3]
-        elif isinstance(module, nn.Linear):
-            total += module.weight.numel()
-
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 1, size, size))
-    finally:
-        network.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return total

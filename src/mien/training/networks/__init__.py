@@ -1,0 +1,1 @@
+"""Networks: the embedded model's, pretrained backbones behind one interface, and the heads put on them."""

@@ -38,7 +38,7 @@ class Classifier:
         size = self.metadata.size
         shape = (2, size, size) if self.grey else (2, size, size, 3)
         try:
-            answers = self._session(self._prepare(np.zeros(shape, np.uint8)))
+            answers = self._session(self.prepare(np.zeros(shape, np.uint8)))
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for this
             first = str(error).strip().partition("\n")[0]
             raise ModelError(
@@ -71,7 +71,7 @@ class Classifier:
         """
         parts = []
         for start in range(0, max(1, len(crops)), _BATCH):
-            batch = self._prepare(crops[start : start + _BATCH])
+            batch = self.prepare(crops[start : start + _BATCH])
             answers = self._probabilities(batch)
             if flip:
                 mirrored = self._probabilities(np.ascontiguousarray(batch[..., ::-1]))
@@ -79,7 +79,8 @@ class Classifier:
             parts.append(answers)
         return [np.concatenate(chunks) for chunks in zip(*parts, strict=True)]
 
-    def _prepare(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def prepare(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return what the network takes of `crops`, float32 (n, 1 or 3, size, size)."""
         values = (crops.astype(np.float32) - np.float32(self.metadata.mean)) / np.float32(self.metadata.scale)
         return values[:, None] if self.grey else np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 

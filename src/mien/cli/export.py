@@ -37,6 +37,9 @@ def export(
     storage = chosen_storage(half=half, int8=int8)
     report = export_run(run, file, data=data, licence=licence, storage=storage, overwrite=overwrite)
     typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
+    if report.compressed is not None:  # what the file carries is that of the compressed network
+        typer.echo(loss_table(report.compressed), err=True)
+        return
     for name, temperature in report.temperatures.items():
         typer.echo(f"  temperature of {name}: {temperature:.3f}, fitted on {report.validation}", err=True)
     for score in report.scores:
@@ -45,5 +48,3 @@ def export(
             f"{score.n}, calibration error {score.reliability.error:.3f}",
             err=True,
         )
-    if report.compressed is not None:
-        typer.echo(loss_table(report.compressed), err=True)

@@ -78,14 +78,14 @@ class Score:
             "accuracy": round(self.accuracy, 2),
             "macro_f1": round(self.macro_f1, 2),
             "ece": round(self.reliability.error, 4),
+            "interval": [round(bound, 2) for bound in self.interval],
+            "recall": {str(emotion): round(value, 2) for emotion, value in self.recall.items()},
         }
 
     def to_record(self) -> dict[str, Any]:
         """Return all figures as plain values."""
         return {
             **self.to_claim(),
-            "interval": [round(bound, 2) for bound in self.interval],
-            "recall": {str(emotion): round(value, 2) for emotion, value in self.recall.items()},
             "order": [str(emotion) for emotion in self.emotions],
             "confusion": self.confusion.tolist(),
             "reliability": {

@@ -245,7 +245,7 @@ def _some(faces: LabelledFaces) -> LabelledFaces:
 
 
 def _inputs(classifier: Classifier, faces: LabelledFaces) -> NDArray[np.float32]:
-    return classifier._prepare(faces.pictures(classifier.metadata.size, grey=classifier.grey))
+    return classifier.prepare(faces.pictures(classifier.metadata.size, grey=classifier.grey))
 
 
 def _delicate(graph: onnx.GraphProto) -> list[str]:

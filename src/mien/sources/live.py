@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.results import Frame
+from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error, without_password
 from mien.sources.selection import Selection, Verdict
-from mien.sources.video import FORMATS, HAVE_NO_TIMES, Clock, Film, reason, stated_rate, video_stream
+from mien.sources.video import Clock, Film
 
 if TYPE_CHECKING:
     from av.container import InputContainer

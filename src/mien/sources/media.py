@@ -16,13 +16,14 @@ from PIL import Image
 from mien.errors import SourceError
 from mien.results import Frame
 from mien.sources.animation import FILMS, read_film
+from mien.sources.container import looks_like_a_film, open_file
 from mien.sources.folder import FILM_SUFFIXES
 from mien.sources.live import open_live
 from mien.sources.naming import is_stream, source_error, without_password
 from mien.sources.opening import MAX_PIXELS, check_size, open_source, recognise_picture
 from mien.sources.pixels import decode, decode_array
 from mien.sources.selection import WHOLE, Selection
-from mien.sources.video import Film, looks_like_a_film, open_file
+from mien.sources.video import Film
 
 MediaSource = str | os.PathLike[str] | bytes | bytearray | Image.Image | NDArray[Any] | Frame
 
@@ -52,7 +53,7 @@ def open_media(
     """Open `source` for as long as the context lasts.
 
     A str that `is_stream` is a camera or a stream. What a file is, its content says: a picture, an animated
-    picture (GIF, WebP, PNG, AVIF), or a film in any format of `mien.sources.video.FORMATS`. A film's times count
+    picture (GIF, WebP, PNG, AVIF), or a film in any format of `mien.sources.container.FORMATS`. A film's times count
     from its beginning, by its own timestamps; the numbers of its frames do too, also where `selection` has a start.
 
     Args:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import sys
 import threading
-import time
 import zipfile
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -645,35 +644,35 @@ def crops(paths: list[Path], size: int) -> torch.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", ["summed", "random"])
-def test_a_grey_network_learns_to_match_the_original(efficientnet, shared, start):
+@pytest.mark.parametrize(
+    ("start", "rate", "steps", "least"),
+    [("summed", 1e-4, 60, 0.005), ("random", 3e-4, 120, 0.3)],
+    ids=["summed", "random"],
+)
+def test_a_grey_network_learns_to_match_the_original(efficientnet, shared, start, rate, steps, least):
     """Real weights and real pictures; held out are pictures of their own, and not other crops of the same."""
-    size = 128
-    media = shared / "media"
-    names = ["five_people.jpg", "three_people_walking.gif", "two_faces.gif"]
-    training = crops([media / name for name in names], size)
-    held_out = crops([EXAMPLES / "three_people.jpg", EXAMPLES / "astronaut.jpg"], size)
+    media = [shared / "media" / name for name in ("five_people.jpg", "three_people_walking.gif", "two_faces.gif")]
+    training = crops(media, 96)
+    held_out = crops([EXAMPLES / "three_people.jpg", EXAMPLES / "astronaut.jpg"], 96)
+    torch.manual_seed(0)
+    random = torch.Generator().manual_seed(0)
     grey = grey_backbone(efficientnet, start)
-    before = mean_cosine(grey, efficientnet, held_out)
-    generator = torch.Generator().manual_seed(0)
-    optimiser = torch.optim.Adam(grey.parameters(), lr=3e-4 if start == "summed" else 1e-3)
-    started = time.monotonic()
-    steps = 0
-    while time.monotonic() - started < 60:
-        batch = training[torch.randint(len(training), (16,), generator=generator)]
-        if torch.rand(1, generator=generator) < 0.5:
+    before = [mean_cosine(grey, efficientnet, crop) for crop in (training, held_out)]
+    optimiser = torch.optim.Adam(grey.parameters(), lr=rate)
+    for _ in range(steps):
+        batch = training[torch.randint(len(training), (8,), generator=random)]
+        if torch.rand(1, generator=random) < 0.5:
             batch = batch.flip(3)
-        batch = batch * (0.7 + 0.6 * torch.rand(16, 3, 1, 1, generator=generator))  # light of other colours
-        batch = batch.clamp(0, 255)
+        light = 0.7 + 0.6 * torch.rand(8, 3, 1, 1, generator=random)  # of other colours
+        batch = (batch * light).clamp(0, 255)
         with torch.no_grad():
             wanted = efficientnet(batch)
-        loss = matching_loss(grey(to_grey(batch)), wanted)  # grey as opened: statistics stay those of the original
+        loss = matching_loss(grey(to_grey(batch)), wanted)  # in the mode of evaluation, as the original is
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        steps += 1
-    after = mean_cosine(grey, efficientnet, held_out)
-    print(  # noqa: T201  # shown by pytest -s, and worth knowing
-        f"{start}: {len(training)} crops, {steps} steps, mean cosine {before:.3f} before, {after:.3f} after"
-    )
-    assert after > before + 0.02
+    after = [mean_cosine(grey, efficientnet, crop) for crop in (training, held_out)]
+    said = ", ".join(f"{a:.3f} → {b:.3f}" for a, b in zip(before, after, strict=True))
+    print(f"{start}, {steps} steps: mean cosine on training and held-out pictures {said}")  # noqa: T201
+    assert after[0] > before[0] + 0.08
+    assert after[1] > before[1] + least

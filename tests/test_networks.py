@@ -43,6 +43,15 @@ from mien.training.networks.resnet import open_resnet  # noqa: E402
 WHEEL = "facenet_pytorch-2.6.0-py3-none-any.whl"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Keep threads of small networks from waiting for each other where the machine has other work too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def settle(network: nn.Module) -> None:
     """Give batch norms statistics and weights that differ from those at the start, as training does."""
     generator = torch.Generator().manual_seed(1)

@@ -166,7 +166,7 @@ class EmbeddedModule(LightningModule):
         if self.teachers:
             share = self.recipe.teacher_share
             loss = (1.0 - share) * loss + share * self._teachers_loss(logits, seen)
-        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -177,7 +177,7 @@ class EmbeddedModule(LightningModule):
         self.votes_accuracy.update(logits[0][voted], votes[voted].argmax(dim=1))
         self.fer2013_accuracy.update(logits[1], labels)
         loss = self._votes_loss(logits[0], votes) + functional.cross_entropy(logits[1], labels)
-        self.log("validation_loss", loss, batch_size=len(labels))
+        self.log("validation_loss", loss, batch_size=len(labels), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Log both accuracies and their mean, by which the checkpoint is chosen."""

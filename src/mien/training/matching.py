@@ -120,6 +120,14 @@ class MatchingModule(LightningModule):
             cosines = functional.cosine_similarity(self.network(to_grey(pictures)), self._wanted(pictures), dim=1)
         return [("", "cosine", float(cosine)) for cosine in cosines]
 
+    def train(self, mode: bool = True) -> MatchingModule:
+        """Set the mode of all but the networks: their batch norm keeps the statistics of the original."""
+        super().train(mode)
+        for network in (self.network, self.other):
+            if network is not None:
+                network.eval()
+        return self
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed the mirroring."""
         if batch_idx == 0:

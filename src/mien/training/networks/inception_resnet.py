@@ -22,7 +22,7 @@ from mien.training.networks.download import check_sha256, download
 
 VGGFACE2_URL = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/20180402-114759-vggface2.pt"
 VGGFACE2_SHA256 = "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b"
-"""Of that file, as several public repositories have it which pin it independently of each other."""
+"""Of that file, as public repositories that use it have it; it could not be checked against the file itself."""
 VGGFACE2_CLASSES = 8631
 
 Layer = tuple[int, int | tuple[int, int], int, int | tuple[int, int]]

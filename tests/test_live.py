@@ -7,6 +7,8 @@ import os
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -316,3 +318,17 @@ def test_without_v4l2_says_what_to_do(tmp_path, monkeypatch):
 )
 def test_what_is_a_stream_by_its_name(name, stream):
     assert is_stream(name) is stream
+
+
+def test_a_program_that_ends_while_a_stream_is_read_ends_well(transport_stream):
+    code = """
+import sys
+from mien.sources import read_frames
+frames = read_frames(sys.argv[1])
+print(next(frames).index >= 0)
+sys.exit(3)
+"""
+    with serving(in_real_time(transport_stream, 8)) as url:
+        for _ in range(3):
+            done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, timeout=30)
+            assert (done.returncode, done.stdout, done.stderr) == (3, "True\n", "")

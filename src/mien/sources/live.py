@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from mien.results import Frame
 from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
@@ -178,6 +180,7 @@ class Live:
         self._thread = threading.Thread(
             target=_fill, args=(self._mailbox, self._container, self._stream), name=f"mien {self._name}", daemon=True
         )
+        _reading[self._thread] = self._mailbox
         self._thread.start()
         try:
             while (latest := self._mailbox.take(self._name)) is not None:
@@ -193,6 +196,18 @@ class Live:
             picker.check(self._name)
         finally:
             self.close()
+
+
+_reading: WeakKeyDictionary[threading.Thread, _Mailbox] = WeakKeyDictionary()
+
+
+@atexit.register
+def _end() -> None:
+    """Wait for the threads that still read: the interpreter cannot go without tearing them out of FFmpeg."""
+    for mailbox in list(_reading.values()):
+        mailbox.closed = True
+    for thread in list(_reading):
+        thread.join(READ_TIMEOUT + _PATIENCE)
 
 
 class _Mailbox:

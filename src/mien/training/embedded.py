@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
@@ -50,7 +51,10 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
     rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
     if not rows.any():
         raise DataError(f"{inputs.data}: no row is left to train on")
-    training = _targets(faces.select(rows), recipe, inputs.overfit)
+    chosen = np.flatnonzero(rows)
+    if inputs.overfit:
+        chosen = np.random.default_rng(recipe.seed).permutation(chosen)[: inputs.overfit]
+    training = _targets(faces.select(chosen), recipe)
     validation = training if inputs.overfit else _targets(faces.split("public_test"), recipe)
     times = repetitions(training, balance=0.0 if inputs.overfit else recipe.balance)
     module = EmbeddedModule(
@@ -76,12 +80,8 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
     )
 
 
-def _targets(faces: LabelledFaces, recipe: EmbeddedRecipe, most: int = 0) -> Targets:
-    return targets(faces.select(_first(faces, most)), size=recipe.size, min_votes=recipe.min_votes)
-
-
-def _first(faces: LabelledFaces, most: int) -> Any:
-    return torch.arange(len(faces))[: most or None].numpy()
+def _targets(faces: LabelledFaces, recipe: EmbeddedRecipe) -> Targets:
+    return targets(faces, size=recipe.size, min_votes=recipe.min_votes)
 
 
 def _rows(rows: Targets) -> TensorDataset:

@@ -92,6 +92,8 @@ def export_run(
     if fingerprint(folder) != facts["data_sha256"]:
         raise DataError(f"{folder}: it is not the data that {source.path} was trained on")
     subject = _subject(source, recipe, facts, read_labelled_faces(folder))
+    if isinstance(recipe, TransferRecipe) and Path(recipe.weights).exists():  # where it lies is nobody's business
+        recipe = replace(recipe, weights=Path(recipe.weights).name)
 
     model = _to_onnx(subject)
     difference = _difference(model, subject)
@@ -236,6 +238,7 @@ def _command(recipe: EmbeddedRecipe | TransferRecipe, facts: Mapping[str, Any], 
         f" --set {shlex.quote(f'{field.name}={recipe.value_as_toml(field.name)}')}"
         for field in fields(recipe)
         if getattr(recipe, field.name) != getattr(shipped, field.name)
+        and not (facts.get("init") and field.name in ("backbone", "weights", "sha256"))  # which --init comes before
     ]
     begun = "".join(f" --teacher {run}" for run in facts.get("teachers", ()))
     if facts.get("init"):

@@ -42,7 +42,10 @@ def write_report(folder: RunFolder, name: str, job: Job, shown: Batch) -> None:
     figures = [float(row[job.monitor]) for row in rows]
     best = int(np.argmax(figures) if job.mode == "max" else np.argmin(figures))
     lines = [f"# Run of {name}", ""]
-    lines += [f"Best epoch: {rows[best]['epoch']} of {len(rows)}, by {job.monitor}.", ""]
+    lines += [
+        f"The best of {len(rows)} epochs is number {rows[best]['epoch']}, counted from 0, by {job.monitor}.",
+        "",
+    ]
     lines += ["| figure | best epoch | last epoch |", "|---|---|---|"]
     lines += [f"| {column} | {rows[best][column]} | {rows[-1][column]} |" for column in job.columns]
     lines += ["", "| fact | |", "|---|---|"]

@@ -85,6 +85,7 @@ def train(
         folder.start(recipe, {"recipe": name, **_facts(inputs), **job.facts})
         draw_seen(module, next(iter(DataLoader(job.training, batch_size=48))), folder.seen)
     trainer = _trainer(recipe, job, folder, accelerator, devices)
+    module.train()  # pretrained networks come in the other mode, and Lightning leaves each as it is
     with warnings.catch_warnings():
         # the whole set lies in memory: worker processes would only copy it
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

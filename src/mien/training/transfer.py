@@ -44,7 +44,8 @@ def transfer_job(recipe: TransferRecipe, inputs: Inputs) -> Job:
         raise UsageError("--teacher is for the recipe embedded")
     faces = read_labelled_faces(inputs.data)
     parts = parted(faces, recipe)
-    training = _rows(faces, parts[0][: inputs.overfit or None], recipe)
+    rows = np.random.default_rng(recipe.seed).permutation(parts[0])[: inputs.overfit] if inputs.overfit else parts[0]
+    training = _rows(faces, rows, recipe)
     validation = training if inputs.overfit else _rows(faces, parts[1], recipe)
     network = _network(recipe, inputs)
     times = _repetitions(training.tensors[1].numpy(), 0.0 if inputs.overfit else recipe.balance)

@@ -22,6 +22,7 @@ from mien.film import Answer, Sighting, answers
 from mien.results import Box, Detection, Face, Frame, Result
 from mien.sources import (
     MAX_PIXELS,
+    WHOLE,
     Media,
     MediaSource,
     Selection,
@@ -31,7 +32,6 @@ from mien.sources import (
     read_picture,
 )
 from mien.sources.naming import source_error, without_password
-from mien.sources.selection import WHOLE
 from mien.tracking import LONGEST, Smoother, Watcher
 
 SMOOTH = 0.4

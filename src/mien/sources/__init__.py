@@ -4,14 +4,14 @@ from mien.sources.folder import find_pictures
 from mien.sources.media import Media, MediaSource, open_media
 from mien.sources.naming import is_stream
 from mien.sources.opening import MAX_PIXELS, read_pipe
-from mien.sources.picture import PictureSource, read_frames, read_picture
-from mien.sources.selection import Selection
+from mien.sources.picture import read_frames, read_picture
+from mien.sources.selection import WHOLE, Selection
 
 __all__ = [
     "MAX_PIXELS",
+    "WHOLE",
     "Media",
     "MediaSource",
-    "PictureSource",
     "Selection",
     "find_pictures",
     "is_stream",

@@ -10,10 +10,8 @@ from mien.sources.media import MediaSource, open_media
 from mien.sources.opening import MAX_PIXELS
 from mien.sources.selection import WHOLE, Selection
 
-PictureSource = MediaSource
 
-
-def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Frame:
+def read_picture(source: MediaSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Frame:
     """Return `source` as a frame: of an animated picture or a film, its first.
 
     Args:
@@ -31,7 +29,7 @@ def read_picture(source: PictureSource, *, name: str | None = None, max_pixels: 
 
 
 def read_frames(
-    source: PictureSource,
+    source: MediaSource,
     *,
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,

@@ -13,7 +13,13 @@ from mien.errors import DataError, UsageError
 from mien.training.networks.backbone import Backbone
 from mien.training.networks.efficientnet_lite import EfficientNetLite, open_efficientnet_lite, plain_efficientnet_lite
 from mien.training.networks.grey import GreyConvolution
-from mien.training.networks.inception_resnet import FaceBackbone, InceptionResnetV1, open_inception_resnet
+from mien.training.networks.inception_resnet import (
+    VGGFACE2_SHA256,
+    VGGFACE2_URL,
+    FaceBackbone,
+    InceptionResnetV1,
+    open_inception_resnet,
+)
 from mien.training.networks.resnet import ResNet, open_resnet
 
 BACKBONES = ("resnet", "inception-resnet-v1", "efficientnet-lite0")
@@ -38,8 +44,8 @@ def open_backbone(name: str, weights: str, sha256: str = "") -> Backbone:
     if name == "inception-resnet-v1":
         if not weights:
             raise UsageError(
-                "recipe: weights is empty: name the published file of Inception-ResNet-V1, or its URL and sha256, "
-                "such as --set weights=20180402-114759-vggface2.pt"
+                "recipe: weights is empty: name the published file of Inception-ResNet-V1, or where it is to be had: "
+                f"--set weights={VGGFACE2_URL} --set sha256={VGGFACE2_SHA256}"
             )
         return open_inception_resnet(weights, sha256=sha256 or None)
     if name == "efficientnet-lite0":

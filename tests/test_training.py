@@ -18,7 +18,7 @@ pytest.importorskip("lightning", reason="training is an extra: pip install 'mien
 
 from mien.training.job import Inputs  # noqa: E402
 from mien.training.networks.counting import multiply_adds  # noqa: E402
-from mien.training.networks.embedded import EmbeddedNetwork, even_contrast  # noqa: E402
+from mien.training.networks.embedded import EmbeddedNetwork, ResidualNetwork, build_network, even_contrast  # noqa: E402
 from mien.training.recipe import parse_recipe, shipped_recipe  # noqa: E402
 from mien.training.targets import (  # noqa: E402
     FER2013_OUTPUT,
@@ -146,7 +146,7 @@ def test_export_scores_what_the_network_says(finished, data, tmp_path):
 
     report = export_run(finished, tmp_path / "m.onnx")
     recipe = parse_recipe((finished / "recipe.toml").read_text())
-    network = EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks).eval()
+    network = build_network(recipe).eval()
     best = torch.load(finished / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     network.load_state_dict({k.removeprefix("network."): v for k, v in best.items() if k.startswith("network.")})
     faces = read_labelled_faces(data).split("private_test")
@@ -162,7 +162,7 @@ def test_an_export_that_differs_from_torch_is_refused(run, finished, tmp_path, m
     from mien.training import export
 
     original = export._to_onnx
-    other = EmbeddedNetwork(stem=8, widths=[8, 16], blocks=[1, 1]).eval()
+    other = EmbeddedNetwork(ResidualNetwork(stem=8, widths=[8, 16], blocks=[1, 1]), features=16).eval()
     monkeypatch.setattr(export, "_to_onnx", lambda subject: original(replace(subject, network=other)))
     done = run("export", finished, tmp_path / "m.onnx")
     assert done.status != 0
@@ -290,7 +290,7 @@ def test_light_and_contrast_do_not_reach_the_network():
 
 
 def test_multiply_adds_by_hand():
-    network = EmbeddedNetwork(stem=2, widths=[4], blocks=[1])
+    network = EmbeddedNetwork(ResidualNetwork(stem=2, widths=[4], blocks=[1]), features=4)
     stem = 48 * 48 * 9 * 1 * 2
     block = 24 * 24 * (9 * 2 * 4 + 9 * 4 * 4 + 2 * 4)
     assert multiply_adds(network, 48) == stem + block + 4 * 15

@@ -21,7 +21,8 @@ from mien.training.augmentation import augmentation
 from mien.training.folder import RunFolder
 from mien.training.job import Batch, Inputs, Job
 from mien.training.networks.counting import multiply_adds
-from mien.training.networks.embedded import EmbeddedNetwork, build_network
+from mien.training.networks.embedded import EmbeddedNetwork, build_network, even_contrast
+from mien.training.networks.mobilenet import MobileNet, calibrate, load_mobilenet
 from mien.training.recipe import EmbeddedRecipe
 from mien.training.targets import (
     FER2013_OUTPUT,
@@ -33,6 +34,7 @@ from mien.training.targets import (
     training_rows,
 )
 
+_CALIBRATION = 512
 COLUMNS = ("train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score")
 
 
@@ -63,6 +65,11 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
         teachers=[_teacher(run, recipe) for run in inputs.teachers],
         plain=inputs.overfit > 0,
     )
+    backbone = module.network.backbone
+    if recipe.weights and isinstance(backbone, MobileNet):
+        load_mobilenet(backbone, recipe.weights)
+        some = np.random.default_rng(recipe.seed).permutation(len(training))[:_CALIBRATION]
+        calibrate(backbone, even_contrast(normalise(training.pictures[some])))
     return Job(
         module=module,
         training=_rows(training),

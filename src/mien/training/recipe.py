@@ -45,6 +45,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "patience": (0, 10_000),
     "plateau": (0, 10_000),
     "split": (0, 1),
+    "enlarged": (32, 1024),
+    "frozen": (0, 27),
 }
 """Least and most of the numbers, by the name of their key."""
 
@@ -94,10 +96,14 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedRecipe(Recipe):
-    """A compact network from nothing, with two outputs."""
+    """A compact network with two outputs, from nothing or from one that tells faces apart."""
 
     KIND: ClassVar[str] = "embedded"
 
+    backbone: str
+    weights: str
+    enlarged: int
+    frozen: int
     stem: int
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
@@ -125,6 +131,9 @@ class EmbeddedRecipe(Recipe):
         Recipe.__post_init__(self)
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise UsageError("recipe: `widths` and `blocks` need one entry for each stage")
+        self._check_choice("backbone", ("residual", "mobilenet"))
+        if self.weights and self.backbone == "residual":
+            raise UsageError("recipe: weights is for the backbone mobilenet; the residual one begins from nothing")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The embedded network: a compact residual net on grey faces, with two outputs."""
+"""The embedded network: a compact net on grey faces, with two outputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mien.training.networks.mobilenet import FEATURES, MobileNet
 from mien.training.recipe import EmbeddedRecipe
 
 LEAST_VARIANCE = 0.02
@@ -50,10 +51,10 @@ def even_contrast(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=(2, 3), keepdim=True) + LEAST_VARIANCE)
 
 
-class EmbeddedNetwork(nn.Module):
-    """Grey faces (n, 1, size, size), normalised → logits of `votes` (n, 8) and `fer2013` (n, 7)."""
+class ResidualNetwork(nn.Module):
+    """Grey faces (n, 1, h, w) → maps at half the resolution for each stage."""
 
-    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int], dropout: float = 0.0) -> None:
+    def __init__(self, *, stem: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(1, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)
@@ -65,19 +66,37 @@ class EmbeddedNetwork(nn.Module):
                 stages.append(ResidualBlock(channels, width, stride=2 if index == 0 else 1))
                 channels = width
         self.stages = nn.Sequential(*stages)
-        self.dropout = nn.Dropout(dropout)
-        self.votes = nn.Linear(channels, 8)
-        self.fer2013 = nn.Linear(channels, 7)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (n, the last of widths, h', w')."""
+        maps: Tensor = self.stages(self.stem(x))
+        return maps
+
+
+class EmbeddedNetwork(nn.Module):
+    """Grey faces (n, 1, size, size), normalised → logits of `votes` (n, 8) and `fer2013` (n, 7)."""
+
+    def __init__(self, backbone: nn.Module, *, features: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.dropout = nn.Dropout(dropout)
+        self.votes = nn.Linear(features, 8)
+        self.fer2013 = nn.Linear(features, 7)
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits (votes, fer2013)."""
-        features = self.dropout(self.stages(self.stem(even_contrast(x))).mean(dim=(2, 3)))
+        features = self.dropout(self.backbone(even_contrast(x)).mean(dim=(2, 3)))
         return self.votes(features), self.fer2013(features)
 
 
 def build_network(recipe: EmbeddedRecipe) -> EmbeddedNetwork:
     """Return the network of a recipe, freshly initialised."""
-    return EmbeddedNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks, dropout=recipe.dropout)
+    if recipe.backbone == "mobilenet":
+        return EmbeddedNetwork(
+            MobileNet(side=recipe.enlarged, frozen=recipe.frozen), features=FEATURES, dropout=recipe.dropout
+        )
+    residual = ResidualNetwork(stem=recipe.stem, widths=recipe.widths, blocks=recipe.blocks)
+    return EmbeddedNetwork(residual, features=recipe.widths[-1], dropout=recipe.dropout)

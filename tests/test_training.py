@@ -319,5 +319,22 @@ def test_a_student_imitates_its_teachers(run, finished, data, tmp_path):
     assert json.loads((tmp_path / "s" / "run.json").read_text())["teachers"] == ["whole"]
 
 
+def test_a_run_begins_from_another(run, finished, data, tmp_path):
+    """After no step to speak of, the network is still the one that it began from."""
+    from mien.training.folder import RunFolder
+
+    still = [*SMALL, "epochs=1", "learning_rate=1e-9", "average_decay=0.0"]
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "s", "--init", finished, *_sets(still))
+    assert done.status == 0, done.err
+    before, after = (RunFolder(path).network_weights() for path in (finished, tmp_path / "s"))
+    learned = [name for name in before if name.endswith(("weight", "bias"))]
+    assert all(torch.allclose(after[name], before[name], atol=1e-5) for name in learned)
+    other = [*SMALL, "widths=[8, 32]"]
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "o", "--init", finished, *_sets(other))
+    assert done.status == 1
+    assert "has other layers than this recipe's" in done.err
+    assert not (tmp_path / "o").exists()
+
+
 def _sets(settings):
     return [part for setting in settings for part in ("--set", setting)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
-from mien.errors import DataError, UsageError
+from mien.errors import DataError
 from mien.training.augmentation import augmentation
 from mien.training.folder import RunFolder
 from mien.training.job import Batch, Inputs, Job
@@ -47,8 +47,6 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
         DataError: the data is not as needed, or a teacher is of another kind.
 
     """
-    if inputs.init is not None:
-        raise UsageError("the recipe embedded begins from nothing: leave out --init")
     faces = read_labelled_faces(inputs.data)
     rows = training_rows(faces, max_not_a_face_votes=recipe.max_not_a_face_votes)
     if not rows.any():
@@ -66,7 +64,9 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
         plain=inputs.overfit > 0,
     )
     backbone = module.network.backbone
-    if recipe.weights and isinstance(backbone, MobileNet):
+    if inputs.init is not None:
+        _take_up(module.network, inputs.init)
+    elif recipe.weights and isinstance(backbone, MobileNet):
         load_mobilenet(backbone, recipe.weights)
         some = np.random.default_rng(recipe.seed).permutation(len(training))[:_CALIBRATION]
         calibrate(backbone, even_contrast(normalise(training.pictures[some])))
@@ -95,6 +95,21 @@ def _rows(rows: Targets) -> TensorDataset:
     return TensorDataset(rows.pictures, rows.votes, rows.labels)
 
 
+def _take_up(network: EmbeddedNetwork, run: Path) -> None:
+    """Give `network` the weights of a run of this kind; it may be meant for another resolution.
+
+    Raises:
+        DataError: that network has other layers.
+
+    """
+    try:
+        network.load_state_dict(RunFolder(run).network_weights(), strict=True)
+    except RuntimeError as error:
+        raise DataError(
+            f"{run}: its network has other layers than this recipe's; begin from a run with the same backbone"
+        ) from error
+
+
 def _teacher(run: Path, recipe: EmbeddedRecipe) -> EmbeddedNetwork:
     """Return the network of another run of this kind, ready to answer.
 
@@ -108,6 +123,7 @@ def _teacher(run: Path, recipe: EmbeddedRecipe) -> EmbeddedNetwork:
         raise DataError(f"{run}: a teacher is a run of the recipe embedded with the same size ({recipe.size})")
     network = build_network(taught)
     network.load_state_dict(folder.network_weights())
+    cast("Any", network).to(memory_format=torch.channels_last)  # torch's types do not know it
     return network.eval().requires_grad_(False)
 
 

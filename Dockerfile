@@ -1,0 +1,27 @@
+# The service and its page on the processor, without a network of its own.
+#
+#   docker build --tag mien .
+#   docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges --publish 8000:8000 mien
+#
+# docs/serving.md says how to set limits and a key.
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /build
+RUN python -m venv /opt/mien
+COPY constraints.txt pyproject.toml LICENSE NOTICE README.md ./
+COPY src src
+RUN /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[serve,plot]'
+
+FROM python:3.11-slim-bookworm
+COPY --from=build /opt/mien /opt/mien
+RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin mien
+ENV PATH=/opt/mien/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    HOME=/tmp \
+    MIEN_HOST=0.0.0.0
+USER 10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+CMD ["mien", "serve"]

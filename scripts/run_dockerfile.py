@@ -120,7 +120,7 @@ def try_out(stage: Stage) -> None:
     """Start what the image starts, use it and end it."""
     read_only = (
         "mount --bind {root} {root}; mount --bind /proc {root}/proc; mount --bind /dev {root}/dev\n"
-        "mount -t tmpfs tmpfs {root}/tmp; mount -o remount,bind,ro {root}"
+        "mount -t tmpfs tmpfs {root}/dev/shm; mount -t tmpfs tmpfs {root}/tmp; mount -o remount,bind,ro {root}"
     )
     server = subprocess.Popen(inside(stage, stage.command, read_only), env=stage.environment)
     try:

@@ -9,7 +9,7 @@ WORKDIR /build
 RUN python -m venv /opt/mien
 COPY constraints.txt pyproject.toml LICENSE NOTICE README.md ./
 COPY src src
-RUN /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[serve,plot]'
+RUN /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[serve]'
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/mien /opt/mien

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from itertools import islice
 
 import numpy as np
@@ -14,6 +15,7 @@ from mien.emotions import SETS
 from mien.errors import ModelError, SourceError, UsageError
 from mien.models.store import read_model
 from mien.results import Detection, Frame
+from mien.sources import read_frames
 
 from conftest import ASTRONAUT_FACE, EXAMPLES, overlap
 
@@ -258,3 +260,29 @@ def test_other_users_of_onnxruntime_in_the_process_are_left_alone(analyzer, astr
     analyzer.analyze(astronaut)
     content = read_model("embedded").content
     assert onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).get_outputs()
+
+
+@pytest.mark.parametrize("name", [None, *SETS])
+def test_another_set_of_the_same_models(analyzer, astronaut, name):
+    other = analyzer.restricted(name)
+    assert_same_answer(other.analyze(astronaut), mien.analyze(astronaut, emotions=name))
+    assert_same_answer(other.restricted(None).analyze(astronaut), analyzer.analyze(astronaut))
+    assert other.model == analyzer.model and len(analyzer.emotions) == 8
+    with pytest.raises(UsageError, match="nine"):
+        analyzer.restricted("nine")
+
+
+def test_frames_that_are_brought_one_by_one_are_read_as_those_of_a_stream(analyzer, shared):
+    film = shared / "media" / "two_faces.gif"
+    wanted = [result.to_record() for result in islice(analyzer.stream(film), 20)]
+    read = analyzer.reader()
+    with closing(read_frames(film)) as frames:
+        answers = [read(frame).to_record() for frame in islice(frames, 20)]
+    assert any(face["smoothed"] for answer in answers for face in answer["faces"])
+    for answer, other in zip(answers, wanted, strict=True):
+        assert len(answer["faces"]) == len(other["faces"])
+        for face, same in zip(answer["faces"], other["faces"], strict=True):
+            assert (face["track"], face["box"]) == (same["track"], pytest.approx(same["box"], abs=0.01))
+            assert face["smoothed"] == pytest.approx(same["smoothed"], abs=1e-5)
+    with pytest.raises(UsageError, match="half-life"):
+        analyzer.reader(smooth=0.0)

@@ -1,6 +1,7 @@
 """The public names, and what importing them costs."""
 
 import ast
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import mien
+
+from conftest import ROOT
 
 HEAVY = (
     "numpy",
@@ -49,6 +52,16 @@ print([name for name in {HEAVY!r} if name in sys.modules], threading.active_coun
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("[] 1 []", "")
+
+
+def test_analysing_leaves_nothing_behind(tmp_path):
+    """Not even what onnxruntime would keep for its telemetry."""
+    code = f"import mien; print(len(mien.analyze({str(ROOT / 'examples' / 'astronaut.jpg')!r}).faces))"
+    places = {name: str(tmp_path) for name in ("TMPDIR", "TEMP", "TMP", "HOME", "XDG_CACHE_HOME")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | places)
+    assert done.stdout.strip() == "1"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_public_thing_is_documented():

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
+from copy import copy
 from dataclasses import astuple, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from mien.classifier import open_classifier
 from mien.detectors import Detector, open_detector
 from mien.emotions import Emotion, emotion_set, project
 from mien.errors import SourceError, UsageError
-from mien.film import Answer, Sighting, answers
+from mien.film import Answer, Sighting, answers, smoothed
 from mien.results import Box, Detection, Face, Frame, Result
 from mien.sources import (
     MAX_PIXELS,
@@ -90,6 +91,45 @@ class Analyzer:
     def model(self) -> str:
         """The model's identity, as it stands in every result."""
         return self._classifier.identity
+
+    def restricted(self, emotions: str | None) -> Analyzer:
+        """Return an analyzer with the same loaded models, and its scores over another set.
+
+        Args:
+            emotions: `three`, `five`, `seven` or `eight`; None: all emotions of the model's output.
+
+        Raises:
+            UsageError: there is no such set, or the model lacks emotions of it.
+
+        """
+        other = copy(self)
+        other.emotions = self._labels if emotions is None else emotion_set(emotions, self._labels)
+        return other
+
+    def reader(
+        self, *, smooth: float | None = SMOOTH, detect_every: float = DETECT_EVERY
+    ) -> Callable[[Frame], Result]:
+        """Return what reads the frames of one film as somebody else brings them, one by one; for files, see `stream`.
+
+        Each call takes the next frame, with its time, and answers at once: who is who, and smoothed scores.
+
+        Args:
+            smooth: as in `stream`.
+            detect_every: as in `stream`.
+
+        Raises:
+            UsageError: an argument makes no sense.
+
+        """
+        _check_pace(smooth, detect_every)
+        watcher = Watcher(self._detector, interval=detect_every)
+        smoother = None if smooth is None else Smoother(smooth)
+
+        def read(frame: Frame) -> Result:
+            result = self._classified([self._cut_out(frame, watcher(frame))])[0][1]
+            return result if smoother is None else smoothed(result, smoother)
+
+        return read
 
     def analyze(self, source: MediaSource, *, name: str | None = None) -> Result:
         """Return the faces of one picture; nobody is an empty tuple. Of an animated one, those of its first frame.
@@ -181,12 +221,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        if smooth is not None and not 0 < smooth < math.inf:
-            raise UsageError(
-                "--smooth (smooth=) is a half-life in seconds, above 0; to leave it off: --no-smooth (None)"
-            )
-        if not 0 <= detect_every <= LONGEST:
-            raise UsageError(f"--detect-every (detect_every=) is a number of seconds from 0 to {LONGEST}")
+        _check_pace(smooth, detect_every)
         for name, source in sources:
             read = 0
             try:
@@ -273,6 +308,13 @@ class Analyzer:
             square=astuple(face_frame(detection, self._classifier.geometry)),
             track=track,
         )
+
+
+def _check_pace(smooth: float | None, detect_every: float) -> None:
+    if smooth is not None and not 0 < smooth < math.inf:
+        raise UsageError("--smooth (smooth=) is a half-life in seconds, above 0; to leave it off: --no-smooth (None)")
+    if not 0 <= detect_every <= LONGEST:
+        raise UsageError(f"--detect-every (detect_every=) is a number of seconds from 0 to {LONGEST}")
 
 
 def _owning(frames: Generator[Frame, None, None], stack: ExitStack) -> Generator[Frame, None, None]:

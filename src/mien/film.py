@@ -73,7 +73,7 @@ def answers(
         found = ahead(_classified(seen, classify, frames=max(1, min(_FRAMES, _BATCH // size))), most)
     with closing(found):
         for frame, result in found:
-            yield frame, result if smoother is None else _smoothed(result, smoother)
+            yield frame, result if smoother is None else smoothed(result, smoother)
 
 
 def _chained(first: Frame, others: Stage[Frame]) -> Stage[Frame]:
@@ -107,7 +107,8 @@ def _classified(
         raise broken
 
 
-def _smoothed(result: Result, smoother: Smoother) -> Result:
+def smoothed(result: Result, smoother: Smoother) -> Result:
+    """Return the result of a frame that comes after those before, with smoothed scores beside its own."""
     time = result.time or 0.0
     faces = tuple(
         face if face.track is None else replace(face, smoothed=smoother(face.track, time, face.scores))

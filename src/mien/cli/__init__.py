@@ -20,6 +20,7 @@ from mien.cli.evaluate import evaluate
 from mien.cli.export import export
 from mien.cli.models import models
 from mien.cli.plot import plot
+from mien.cli.serve import serve
 from mien.cli.train import train
 from mien.cli.watch import watch
 from mien.errors import MienError, ModelError, UsageError, one_line
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(plot)
 app.command()(watch)
+app.command()(serve)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(train)

@@ -24,7 +24,10 @@ _EXTRAS = {
         ("torch", "lightning", "torchmetrics", "kornia", "onnx", "onnxscript"),
     ),
     "collect": ("collecting faces from the web", ("httpx", "ddgs")),
-    "serve": ("the web page and the REST service", ("fastapi", "uvicorn", "gradio", "python_multipart")),
+    "serve": (
+        "the web page and the REST service",
+        ("fastapi", "uvicorn", "gradio", "python_multipart", "prometheus_client", "websockets"),
+    ),
     "ray": ("more than one machine", ("ray",)),
 }
 """What each optional part of mien is for, and the modules that it brings."""

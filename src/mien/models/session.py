@@ -107,6 +107,8 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's
 
 
 def _onnxruntime() -> Any:
+    # some of its builds tell its makers of their use, and keep a file among the temporary ones for it
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:

@@ -19,7 +19,7 @@ from mien.datasets.labelled import LabelledFaces, read_labelled_faces
 from mien.errors import DataError, ModelError, UsageError
 from mien.evaluation.scores import Score, evaluate, largest_difference
 from mien.models.metadata import Metadata, parse_metadata
-from mien.models.session import Session
+from mien.models.session import Session, runtime
 from mien.models.store import read_model
 from mien.training.description import calibrated, save
 
@@ -109,6 +109,7 @@ def quantise(model: onnx.ModelProto, faces: NDArray[np.float32]) -> onnx.ModelPr
         faces: (n, channels, size, size) as the network takes them; activations beyond their range are clipped.
 
     """
+    runtime()  # loads it without its telemetry
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     named = _copy(model)

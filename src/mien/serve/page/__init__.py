@@ -1,0 +1,109 @@
+"""The page for people: pictures, films and the camera, on the same engine as the REST service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from mien.serve.engine import Engine
+from mien.serve.jobs import FilmJobs
+from mien.serve.page.fence import Fence
+from mien.serve.page.uploads import Uploads
+from mien.serve.settings import Settings
+
+__all__ = ["mount"]
+
+_ICON = Path(__file__).with_name("icon.png")
+
+
+def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, settings: Settings) -> None:
+    """Show the page at `/`, below every route that `app` has by now.
+
+    Args:
+        app: gets one more mount, and a lifespan about its own that deletes the page's files.
+        engine: analyses pictures.
+        jobs: analyse films.
+        settings: limits, and for how long files are kept.
+
+    """
+    uploads = Uploads(keep=settings.keep)
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+    # Gradio reads the environment as it is imported
+    import gradio as gr
+
+    from mien.serve.page.blocks import build
+
+    here = Path(__file__).parent
+    gr.mount_gradio_app(
+        app,
+        build(engine=engine, jobs=jobs, settings=settings, uploads=uploads),
+        path="/",
+        theme=_theme(),
+        css=(here / "style.css").read_text(encoding="utf-8"),
+        head=f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script>",
+        footer_links=[],
+        run_history=False,
+        show_error=False,
+        max_file_size=max(settings.max_film, settings.max_body) << 20,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        favicon_path=str(_ICON),
+    )
+    mounted: Any = app.routes[-1]
+    mounted.app.add_middleware(Fence, uploads=uploads)
+    _close_with(app, uploads)
+
+
+def _theme() -> Any:
+    """Return a theme of the system's own fonts: Gradio's would load theirs from elsewhere."""
+    import gradio as gr
+
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.zinc,
+        radius_size=gr.themes.sizes.radius_md,
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_text_color="white",
+        block_shadow="none",
+    )
+
+
+def _close_with(app: FastAPI, uploads: Uploads) -> None:
+    """Delete old files while the app runs, and all when it ends."""
+    inner = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        task = asyncio.create_task(_sweep(uploads))
+        try:
+            async with inner(app) as state:
+                yield state
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            uploads.close()
+
+    app.router.lifespan_context = lifespan
+
+
+async def _sweep(uploads: Uploads) -> None:
+    while True:
+        await asyncio.sleep(min(30.0, uploads.keep / 2))
+        await asyncio.to_thread(uploads.sweep)

@@ -1,0 +1,163 @@
+"""What of Gradio can be reached: the page's own needs, and no file or address that is not this server's.
+
+Gradio reads the files and fetches the addresses that a client names in an event. Here, a request that names any
+other than an upload of this server ends before Gradio sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mien.serve.guard import path_of
+from mien.serve.page.uploads import Uploads
+from mien.serve.problems import Problem
+
+_API = "/gradio_api/"
+_FILE = f"{_API}file="
+_EVENT = f"{_API}queue/join"
+_UPLOAD = f"{_API}upload"
+_READABLE = re.compile(
+    r"/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|(static|assets|svelte)/.*)?"
+    r"|/gradio_api/(startup-events|app_id|theme\.css|heartbeat/[\w-]+|queue/(data|status)|upload_progress)"
+)
+_WRITABLE = (_EVENT, _UPLOAD, f"{_API}cancel", f"{_API}reset")
+_LASTING = "/assets/"
+_MAX_EVENT = 1 << 20
+_SCHEME = re.compile(r"\s*(//|[a-z][a-z0-9+.-]*://|data:|file:)", re.IGNORECASE)
+
+
+class Fence:
+    """ASGI middleware before Gradio's app."""
+
+    def __init__(self, app: ASGIApp, *, uploads: Uploads) -> None:
+        """Guard Gradio's `app`; `uploads` are the only files that there are."""
+        self._app = app
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it with a problem document."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # Gradio has no sockets that the page needs
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        answer = _Answer(send, lasting=path_of(scope).startswith(_LASTING))
+        try:
+            await self._app(scope, await self._checked(scope, receive), answer)
+        except Problem as error:
+            if answer.begun:
+                raise
+            await error.response()(scope, receive, answer)
+
+    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
+        """Return how the body is to be read.
+
+        Raises:
+            Problem: the request is none of the page's, or names what is not here.
+
+        """
+        path = path_of(scope)
+        query = unquote(scope.get("query_string", b"").decode("latin-1"))
+        if path.startswith(_FILE):
+            if scope["method"] not in ("GET", "HEAD") or not self._uploads.holds(path.removeprefix(_FILE)):
+                raise Problem(403, "there is no such file here")
+            return receive
+        if scope["method"] in ("GET", "HEAD"):
+            if not _READABLE.fullmatch(path):
+                raise Problem(403, "the page does not offer this")
+            if any(_SCHEME.match(part.partition("=")[2]) for part in query.split("&")):
+                raise Problem(403, "nothing is fetched from other addresses")
+            return receive
+        if scope["method"] != "POST" or path.rstrip("/") not in _WRITABLE:
+            raise Problem(403, "the page does not offer this; programs use /v1")
+        if path.rstrip("/") == _UPLOAD:
+            return receive
+        return _replay(self._checked_event(await _read(receive)), receive)
+
+    def _checked_event(self, body: bytes) -> bytes:
+        """Return the body of an event as it was understood here, without addresses: Gradio makes its own."""
+        try:
+            event = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise Problem(400, "the body is not JSON") from error
+        for holder, key, value in _strings(event):
+            if key == "path" and not self._uploads.holds(value):
+                raise Problem(403, "only files uploaded here are read")
+            own = key == "url" and self._own_address(value)
+            if own:
+                holder["url"] = None
+            elif key == "url" or (key != "path" and _SCHEME.match(value)):
+                raise Problem(403, "nothing is fetched from other addresses")
+        return json.dumps(event).encode()
+
+    def _own_address(self, url: str) -> bool:
+        """Whether an address is that of a file here; its host, which proxies change, does not matter."""
+        _, marker, path = unquote(urlsplit(url).path).partition(_FILE)
+        return bool(marker) and self._uploads.holds(path)
+
+
+class _Answer:
+    """Sends on without Gradio's own rules on which sites may read; what carries its hash in its name may be kept."""
+
+    def __init__(self, send: Send, *, lasting: bool) -> None:
+        self._send, self._lasting = send, lasting
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.begun = True
+            headers = MutableHeaders(scope=message)
+            for name in [name for name in headers.keys() if name.startswith("access-control-")]:  # noqa: SIM118
+                del headers[name]
+            if self._lasting and message["status"] == HTTPStatus.OK:
+                headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        await self._send(message)
+
+
+def _strings(value: object) -> Iterator[tuple[Any, str, str]]:
+    """Yield every string in a document, with what holds it and its key, and the keys as well."""
+    left: list[tuple[Any, str, object]] = [(None, "", value)]
+    while left:
+        holder, key, value = left.pop()
+        if isinstance(value, dict):
+            left += [(value, str(name), inner) for name, inner in value.items()]
+            left += [(value, "", str(name)) for name in value]
+        elif isinstance(value, list):
+            left += [(None, key if key == "path" else "", inner) for inner in value]
+        elif isinstance(value, str):
+            yield holder, key, value
+
+
+async def _read(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(HTTPStatus.BAD_REQUEST, "the request broke off")
+        parts.append(message.get("body", b""))
+        if sum(map(len, parts)) > _MAX_EVENT:
+            raise Problem(413, "the event is larger than the page ever sends")
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    told = False
+
+    async def replay() -> Message:
+        nonlocal told
+        if told:
+            return await receive()
+        told = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay

@@ -1,0 +1,187 @@
+"""A large file in a request's body → a file on disk, piece by piece, and never whole in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from mien.serve.problems import Problem
+
+_WRITTEN = 1 << 20  # bytes that are written to disk at once
+_HEADERS = 16 << 10  # bytes of a part's headers
+
+
+async def receive(request: Request, target: Path, *, name: str = "", patience: float) -> str:
+    """Write the body's file to `target` and return what the client calls it; how large it is, others watch.
+
+    The body is the file itself, or a form (multipart/form-data) with one field `file`.
+
+    Args:
+        request: the request.
+        target: where the file goes.
+        name: what to call a file that is the body itself.
+        patience: seconds without a byte after which the client is given up.
+
+    Raises:
+        Problem: there is no file in it (400), or nothing more came (408).
+        ClientDisconnect: the client has gone away.
+
+    """
+    media_type, options = parse_options_header(request.headers.get("content-type"))
+    with await asyncio.to_thread(target.open, "wb") as file:
+        writer = _Writer(file)
+        form = _Form(options.get(b"boundary", b""), writer.add) if media_type == b"multipart/form-data" else None
+        async for piece in _pieces(request, patience):
+            if form is None:
+                writer.add(piece)
+            else:
+                form.add(piece)
+            await writer.flush(_WRITTEN)
+        name = name if form is None else form.end()
+        await writer.flush(1)
+    if not writer.written:
+        raise Problem(400, "no film came: send one as the body, or as the field `file` of a form")
+    return name
+
+
+async def _pieces(request: Request, patience: float) -> AsyncIterator[bytes]:
+    """Yield the body as it comes.
+
+    Raises:
+        Problem: nothing comes for too long.
+        ClientDisconnect: the client has gone away.
+
+    """
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(patience):
+                piece = await anext(stream)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise Problem(408, f"nothing of the film came for {patience:g} seconds; send it again") from None
+        yield piece
+
+
+class _Writer:
+    """Gathers what is to be written, so that the disk is not bothered with every piece."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._waiting = bytearray()
+        self.written = 0
+
+    def add(self, piece: bytes) -> None:
+        self._waiting += piece
+        self.written += len(piece)
+
+    async def flush(self, least: int) -> None:
+        """Write what has been gathered, if it is at least so much."""
+        if len(self._waiting) >= least:
+            waiting, self._waiting = self._waiting, bytearray()
+            await asyncio.to_thread(self._file.write, waiting)
+
+
+class _Form:
+    """Goes through a form and hands on the content of the field `file`."""
+
+    def __init__(self, boundary: bytes, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self._header, self._value = b"", b""
+        self._disposition = b""
+        self._size = 0
+        self._here = self._ended = False
+        self._name: str | None = None
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._begin,
+                    "on_header_field": self._add_header,
+                    "on_header_value": self._add_value,
+                    "on_header_end": self._end_header,
+                    "on_headers_finished": self._end_headers,
+                    "on_part_data": self._add_data,
+                    "on_part_end": self._end_part,
+                    "on_end": self._end,
+                },
+            )
+        except FormParserError as error:
+            raise _broken() from error
+        if not boundary:
+            raise _broken()
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece of the body.
+
+        Raises:
+            Problem: it is no form.
+
+        """
+        try:
+            self._parser.write(piece)
+        except FormParserError as error:
+            raise _broken() from error
+
+    def end(self) -> str:
+        """Return the file's name, now that all has come.
+
+        Raises:
+            Problem: the form is not whole, or has no file.
+
+        """
+        if not self._ended:
+            raise _broken()
+        if self._name is None:
+            raise Problem(400, "the form has no field `file`")
+        return self._name
+
+    def _begin(self) -> None:
+        self._disposition, self._size = b"", 0
+
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._header += data[start:end]
+
+    def _add_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
+        self._value += data[start:end]
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > _HEADERS:
+            raise _broken()
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _end_headers(self) -> None:
+        options = parse_options_header(self._disposition)[1]
+        self._here = options.get(b"name") == b"file"
+        if self._here and self._name is not None:
+            raise Problem(400, "the form has more than one field `file`; send one film at a time")
+        if self._here:
+            self._name = options.get(b"filename", b"").decode("utf-8", errors="replace")
+
+    def _add_data(self, data: bytes, start: int, end: int) -> None:
+        if self._here:
+            self._take(data[start:end])
+
+    def _end_part(self) -> None:
+        self._here = False
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _broken() -> Problem:
+    return Problem(400, "the form is broken: it should be multipart/form-data with one field `file`")

@@ -1,0 +1,449 @@
+"""The page in a real browser, on a real server; and what it refuses to those who speak to it directly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("gradio", reason="needs the extra serve")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+
+from mien.emotions import SETS, Emotion  # noqa: E402
+from mien.models.metadata import KEY as METADATA  # noqa: E402
+from mien.serve.page.uploads import Uploads  # noqa: E402
+
+from conftest import ASTRONAUT_FACE, COMPLETE, EXAMPLES, overlap, write_model  # noqa: E402
+from serving import running  # noqa: E402
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+]
+KEY = "a key that nobody guesses"
+expect = playwright.expect
+
+
+@pytest.fixture(scope="module")
+def temporary(tmp_path_factory) -> Iterator[Path]:
+    """Where this process puts temporary files meanwhile."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr("tempfile.tempdir", None)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def server(temporary) -> Iterator[str]:
+    with running(page=True) as address:
+        yield address
+    assert not list(temporary.glob("mien-serve-*")), "files outlive the server"
+
+
+@pytest.fixture(scope="module")
+def client(server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs {CHROMIUM}")
+    camera = tmp_path_factory.mktemp("camera") / "face.y4m"
+    with Image.open(EXAMPLES / "astronaut.jpg") as image:
+        planes = image.convert("RGB").crop((0, 0, 512, 384)).resize((640, 480)).convert("YCbCr").split()
+    frame = b"FRAME\n" + planes[0].tobytes() + b"".join(plane.reduce(2).tobytes() for plane in planes[1:])
+    camera.write_bytes(b"YUV4MPEG2 W640 H480 F30:1 Ip A1:1 C420jpeg\n" + 4 * frame)
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+        )
+        yield chromium
+        chromium.close()
+
+
+class Visit:
+    """A page in the browser, and every address that it has asked for."""
+
+    def __init__(self, browser, server: str, *, scheme: str = "light") -> None:
+        self.server = server
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
+        self.requested: list[str] = []
+        self.context.on("request", lambda request: self.requested.append(request.url))
+        self.page = self.context.new_page()
+        self.page.on("websocket", lambda socket: self.requested.append(socket.url.replace("ws:", "http:")))
+        self.page.set_default_timeout(20_000)
+        self.page.goto(server)
+
+    def open(self, tab: str) -> None:
+        self.page.get_by_role("tab", name=tab).click()
+
+    def choose(self, label: str) -> None:
+        self.page.get_by_role("radio", name=label).check()
+
+    def predict(self, picture: Path | dict) -> None:
+        if self.page.get_by_role("button", name="Remove Image").count():
+            self.page.get_by_role("button", name="Remove Image").click()
+        self.page.locator("#mien-picture input[type=file]").set_input_files(picture)
+        self.page.get_by_role("button", name="Remove Image").wait_for()
+        self.page.locator("#mien-predict").click()
+
+    def status(self, text: str | re.Pattern) -> None:
+        expect(self.page.locator("#mien-picture-status")).to_contain_text(text, timeout=20_000)
+
+    def download(self, name: str) -> tuple[str, bytes]:
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=name).click()
+        return started.value.suggested_filename, Path(started.value.path()).read_bytes()
+
+    def fits_a_phone(self) -> None:
+        self.page.set_viewport_size({"width": 390, "height": 844})
+        self.page.wait_for_timeout(150)
+        inner, wide = self.page.evaluate("[innerWidth, document.documentElement.scrollWidth]")
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        assert (inner, wide) == (390, 390)
+
+    def nameless(self) -> list[str]:
+        """Return the markup of what can be operated but has no name for screen readers."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll(
+                 'button, input, select, textarea, summary, video, a[href], [role=button], [role=radiogroup]')]
+               .filter(one => one.checkVisibility() && one.type !== 'hidden')
+               .filter(one => !(one.getAttribute('aria-label') || one.labels?.[0]?.innerText || one.innerText
+                                || one.title || one.querySelector('img')?.alt))
+               .map(one => one.outerHTML.slice(0, 200))"""
+        )
+
+
+@pytest.fixture(scope="module")
+def visit(browser, server) -> Iterator[Visit]:
+    """One visit for all tests, as somebody would who tries everything."""
+    visit = Visit(browser, server)
+    yield visit
+    visit.context.close()
+
+
+def numbers(card) -> dict[str, float]:
+    rows = card.locator(".mien-bars tr").all()
+    shares = {row.locator("th").inner_text(): row.locator(".mien-number").inner_text() for row in rows}
+    return {name: float(share.removesuffix("%")) for name, share in shares.items()}
+
+
+def test_picture_to_boxes_and_numbers(visit: Visit) -> None:
+    visit.predict(EXAMPLES / "three_people.jpg")
+    visit.status("3 faces found")
+    cards = visit.page.locator("#mien-numbers .mien-card")
+    assert cards.count() == 3
+    for card in cards.all():
+        shares = numbers(card)
+        assert set(shares) == set(Emotion)
+        assert sum(shares.values()) == pytest.approx(100, abs=0.5)
+    expect(visit.page.locator("#mien-annotated img")).to_be_visible()
+    assert visit.nameless() == []
+    visit.page.get_by_text("All scores as a table").click()
+    assert visit.page.locator("#mien-numbers .mien-table tbody tr").count() == 3
+    visit.fits_a_phone()
+
+
+def test_downloads_of_a_picture(visit: Visit, astronaut_pixels) -> None:
+    visit.predict(EXAMPLES / "astronaut.jpg")
+    visit.status("1 face found: happy")
+    name, content = visit.download("Record (JSON)")
+    record = json.loads(content)
+    assert (name, record["source"]) == ("astronaut.json", "astronaut.jpg")
+    assert overlap(record["faces"][0]["box"], ASTRONAUT_FACE) > 0.6
+    name, content = visit.download("Table (CSV)")
+    (row,) = csv.DictReader(io.StringIO(content.decode()))
+    assert name == "astronaut.csv" and row["emotion"] == "happy"
+    name, content = visit.download("Annotated picture (PNG)")
+    drawn = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    assert name == "astronaut-annotated.png" and drawn.shape == astronaut_pixels.shape
+    changed = (drawn != astronaut_pixels).any(axis=2)
+    assert 0.01 < changed.mean() < 0.3
+
+
+def test_a_set_of_emotions(visit: Visit) -> None:
+    visit.choose("Five")
+    visit.predict(EXAMPLES / "three_people.jpg")
+    visit.status("3 faces found")
+    assert list(numbers(visit.page.locator("#mien-numbers .mien-card").first)) == list(SETS["five"])
+    visit.choose("All 8")
+
+
+def test_by_keyboard_alone(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("tab", name="Picture").focus()
+
+    def tab_to(name: str) -> None:
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if name in page.evaluate("document.activeElement.ariaLabel || document.activeElement.innerText || ''"):
+                return
+        pytest.fail(f"Tab does not come to {name}")
+
+    tab_to("Example: one face")
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelector('#mien-picture img')?.src.includes('astronaut')")
+    page.get_by_role("tab", name="Picture").focus()
+    tab_to("Make a prediction")
+    page.keyboard.press("Enter")
+    visit.status("1 face found: happy")
+
+
+def test_a_broken_file_and_an_empty_picture(visit: Visit) -> None:
+    visit.predict({"name": "holiday.jpg", "mimeType": "image/jpeg", "buffer": b"no picture at all" * 100})
+    visit.status("holiday.jpg")
+    told = visit.page.locator("#mien-picture-status [role=alert]").inner_text()
+    assert "Traceback" not in told and "/" not in told and "\n" not in told
+    expect(visit.page.locator("#mien-numbers .mien-card")).to_have_count(0)
+    blank = io.BytesIO()
+    Image.new("RGB", (320, 240), (200, 190, 180)).save(blank, "PNG")
+    visit.predict({"name": "wall.png", "mimeType": "image/png", "buffer": blank.getvalue()})
+    visit.status("Nobody was found in this picture.")
+
+
+def test_video_to_timeline(visit: Visit, shared, tmp_path, temporary) -> None:
+    film = cut(shared / "media" / "one_face_20s.mp4", tmp_path / "clip.mp4", seconds=1.5)
+    visit.open("Video")
+    visit.page.locator("#mien-film input[type=file]").set_input_files(film)
+    visit.page.locator("#mien-film video").wait_for()
+    visit.page.locator("#mien-film-predict").click()
+    row = visit.page.locator("#mien-summary tbody tr")
+    expect(row).to_contain_text("%", timeout=30_000)
+    assert row.count() == 1
+    assert visit.page.locator("#mien-timeline img").evaluate("image => image.naturalWidth") > 300
+    played = visit.page.locator("#mien-film-annotated video")
+    played.evaluate("film => film.readyState || new Promise(done => film.addEventListener('loadeddata', done))")
+    assert played.evaluate("film => film.duration") == pytest.approx(1.5, abs=0.3)
+    visit.fits_a_phone()
+    assert visit.nameless() == []
+    name, content = visit.download("Annotated film (MP4)")
+    with av.open(io.BytesIO(content)) as annotated:
+        assert name == "clip-annotated.mp4" and annotated.streams.audio
+    name, content = visit.download("Records (JSON Lines)")
+    records = [json.loads(line) for line in content.splitlines()]
+    assert name == "clip.jsonl" and all(record["source"] == "clip.mp4" for record in records)
+    assert {"clip.csv", "clip-timeline.png"} == {visit.download(f"{kind}")[0] for kind in ("Table (CSV)", "Timeline")}
+    # the job's own files have gone, and only what can be downloaded is left
+    assert not list(temporary.rglob("results.jsonl"))
+
+
+def test_a_film_is_cancelled_and_so_is_one_whose_sender_leaves(visit: Visit, shared, temporary) -> None:
+    visit.open("Video")
+    visit.page.get_by_role("button", name="Clear").click()
+    visit.page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
+    visit.page.locator("#mien-film video").wait_for()
+    status = visit.page.locator("#mien-film-status")
+    for leave in (False, True):
+        visit.page.locator("#mien-film-predict").click()
+        expect(status).to_contain_text("frames analysed", timeout=20_000)
+        assert list(temporary.rglob("film.mp4"))
+        if leave:
+            visit.page.goto(visit.server)
+        else:
+            visit.page.locator("#mien-film-cancel").click()
+            expect(status).to_contain_text("Cancelled", timeout=20_000)
+            expect(visit.page.locator("#mien-film-predict")).to_be_enabled()
+        deadline = time.monotonic() + 10
+        while list(temporary.rglob("film.mp4")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not list(temporary.rglob("film.mp4")) and not list(temporary.rglob("results.*"))
+
+
+def test_webcam(visit: Visit) -> None:
+    visit.open("Webcam")
+    page = visit.page
+    page.get_by_role("button", name="Start the camera").click()
+    page.locator(".mien-webcam .mien-card").wait_for()
+    assert numbers(page.locator(".mien-webcam .mien-card"))["happy"] > 90
+    assert visit.nameless() == []
+    answers = "Number(document.querySelector('#mien-webcam [data-answers], [data-answers]').dataset.answers)"
+    before = page.evaluate(answers)
+    page.wait_for_timeout(1500)
+    assert (page.evaluate(answers) - before) / 1.5 >= 8
+    painted = """() => {
+        const canvas = document.querySelector('.mien-view canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        return new Uint32Array(data.buffer).some(Boolean);
+    }"""
+    assert page.evaluate(painted)
+    visit.fits_a_phone()
+    visit.choose("Three")
+    expect(page.locator(".mien-webcam .mien-card tr")).to_have_count(3)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator(".mien-words")).to_have_text("The camera is off.")
+    after = page.evaluate(answers)
+    page.wait_for_timeout(300)
+    assert page.evaluate(answers) == after
+    assert page.evaluate("document.querySelector('.mien-view video').srcObject") is None
+    visit.choose("All 8")
+
+
+def test_sign_in_and_dark_and_another_model(browser, temporary, tmp_path) -> None:
+    write_model(tmp_path / "mine.onnx", {METADATA: json.dumps({**COMPLETE, "name": "mine"})})
+    with running(page=True, api_key=KEY, models=("embedded", str(tmp_path / "mine.onnx"))) as server:
+        visit = Visit(browser, server, scheme="dark")
+        page = visit.page
+        page.get_by_label(re.compile("key", re.IGNORECASE)).fill(KEY)
+        page.keyboard.press("Enter")
+        page.locator("#mien-predict").wait_for()
+        visit.predict(EXAMPLES / "three_people.jpg")
+        visit.status("3 faces found")
+        light = "s => s.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0) / 3"
+        shade = f"element => ({light})(getComputedStyle(element).backgroundColor)"
+        ink = f"element => ({light})(getComputedStyle(element).color)"
+        card = page.locator("#mien-numbers .mien-card").first
+        assert card.evaluate(shade) < 60 and card.locator("th").first.evaluate(ink) > 200
+        visit.choose("mine")
+        expect(page.get_by_role("radio", name="Five")).to_have_count(0)
+        page.locator("#mien-predict").click()
+        expect(page.locator("#mien-numbers .mien-card").first.locator("tr")).to_have_count(2)
+        assert visit.nameless() == [] and not foreign(visit)
+        visit.context.close()
+        assert httpx.get(f"{server}/config").status_code == 401
+
+
+def test_nothing_comes_from_elsewhere(visit: Visit) -> None:
+    assert len(visit.requested) > 10
+    assert not foreign(visit)
+
+
+def foreign(visit: Visit) -> list[str]:
+    own = (f"{visit.server}/", "data:", f"blob:{visit.server}/")
+    return [address for address in visit.requested if not address.startswith(own)]
+
+
+def cut(source: Path, target: Path, *, seconds: float) -> Path:
+    """Copy the beginning of a film, with its sound."""
+    with av.open(str(source)) as whole, av.open(str(target), "w") as part:
+        streams = {stream.index: part.add_stream_from_template(stream) for stream in whole.streams}
+        for packet in whole.demux():
+            if packet.dts is not None and packet.pts * packet.time_base <= seconds:
+                packet.stream = streams[packet.stream.index]
+                part.mux(packet)
+    return target
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Somebody who would hear of it, if the server followed an address."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.2)
+        yield listening
+
+
+def nobody_came(listener: socket.socket) -> bool:
+    try:
+        listener.accept()
+    except TimeoutError:
+        return True
+    return False
+
+
+def refused(answer: httpx.Response) -> bool:
+    problem = answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code == 403 and problem and answer.json()["status"] == 403
+
+
+def test_events_fetch_no_address_and_read_no_other_file(client, listener, tmp_path) -> None:
+    secret = tmp_path / "secret.png"
+    shutil.copy(EXAMPLES / "astronaut.jpg", secret)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
+    meta = {"_type": "gradio.FileData"}
+    config = client.get("/config").json()
+    events = [event for event in config["dependencies"] if event["backend_fn"]]
+    assert len(events) >= 4
+    assert all(event["api_visibility"] == "private" for event in config["dependencies"])
+    (own,) = client.post("/gradio_api/upload", files={"files": ("a.jpg", secret.read_bytes())}).json()
+    files = [
+        {"path": address, "meta": meta},
+        {"path": "a.png", "url": address, "meta": meta},
+        {"path": own, "url": address, "meta": meta},
+        {"path": own, "url": f"{client.base_url}/gradio_api/file={secret}", "meta": meta},
+        {"path": own, "url": f"{client.base_url}/gradio_api/proxy={address}", "meta": meta},
+        {"path": str(secret), "meta": meta},
+        {"path": f"{own}/../../../../../../../..{secret}", "meta": meta},
+        {"video": {"path": "/etc/passwd", "meta": meta}},
+        {"path": own, "url": "data:image/png;base64,AAAA", "meta": meta},
+        address,
+    ]
+    for event in events:
+        for file in files:
+            data = [file, *[None] * (len(event["inputs"]) - 1)]
+            body = {"data": data, "fn_index": event["id"], "session_hash": "mine", "trigger_id": None}
+            assert refused(client.post("/gradio_api/queue/join", json=body)), (event["id"], file)
+    good = {"path": own, "url": f"{client.base_url}/gradio_api/file={own}", "meta": meta}
+    body = {"data": [good, "all", None], "fn_index": events[1]["id"], "session_hash": "mine"}
+    assert client.post("/gradio_api/queue/join", json=body).status_code == 200
+    assert nobody_came(listener)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/gradio_api/file={address}"),
+        ("GET", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/gradio_api/%66ile=%2Fetc%2Fpasswd"),
+        ("GET", "/gradio_api/file/{address}"),
+        ("GET", "/gradio_api/proxy={address}"),
+        ("GET", "/gradio_api/upload_progress?upload_id={address}"),
+        ("GET", "/gradio_api/custom_component/x/client/component/index.js"),
+        ("GET", "/gradio_api/openapi.json"),
+        ("GET", "/gradio_api/runs"),
+        ("GET", "/monitoring"),
+        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/gradio_api/api/predict"),
+        ("POST", "/gradio_api/call/run"),
+        ("POST", "/gradio_api/call/v2/run"),
+        ("POST", "/gradio_api/component_server"),
+        ("POST", "/gradio_api/stream/some"),
+        ("POST", "/gradio_api/process_recording"),
+        ("POST", "/gradio_api/vibe-edit"),
+        ("POST", "/gradio_api/run-history/connect"),
+    ],
+)
+def test_routes_that_the_page_does_not_need(client, listener, method: str, path: str) -> None:
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/a.png"
+    body = {"data": [{"path": address, "url": address}], "fn_index": 1, "session_hash": "mine"}
+    answer = client.request(method, path.format(address=address), json=body if method == "POST" else None)
+    assert refused(answer)
+    assert nobody_came(listener)
+
+
+def test_other_sites_learn_nothing(client) -> None:
+    elsewhere = {"Origin": "https://elsewhere.example"}
+    answer = client.get("/config", headers=elsewhere)
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    body = {"data": [], "fn_index": 1, "session_hash": "mine"}
+    assert refused(client.post("/gradio_api/queue/join", json=body, headers=elsewhere))
+
+
+def test_old_files_go_and_new_ones_stay(temporary) -> None:
+    uploads = Uploads(keep=1)
+    try:
+        old = uploads.file("old.png")
+        old.write_bytes(b"old")
+        time.sleep(1.1)
+        new = uploads.file("new.png")
+        new.write_bytes(b"new")
+        uploads.sweep()
+        assert new.exists() and not old.parent.exists()
+        assert all(example.exists() for example in uploads.examples)
+    finally:
+        uploads.close()

@@ -11,6 +11,7 @@ import warnings
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, ImageCms, features
 
@@ -880,7 +881,8 @@ def test_a_colour_that_stands_for_transparency(mode, hidden):
 @pytest.mark.parametrize("mode", ["LAB", "YCbCr", "HSV", "RGBX"])
 def test_other_ways_to_write_a_colour(colours, mode):
     assert_same(read_picture(colours.convert(mode)).pixels, colours, 10)
-    if mode in ("LAB", "YCbCr"):
+    # Pillow before 13 does not read the YCbCr TIFF that it writes
+    if mode == "LAB" or (mode == "YCbCr" and int(PIL.__version__.split(".")[0]) >= 13):
         assert_same(read_picture(encoded(colours.convert(mode), "TIFF")).pixels, colours, 10)
 
 

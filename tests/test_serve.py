@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 import mien
+from mien.errors import UsageError
 from mien.results import Result
+from mien.serve.settings import from_environment
 from mien.serve.signin import ApiKey
 
 from conftest import COMPLETE, EXAMPLES, overlap, write_model
@@ -458,3 +460,27 @@ def test_schemathesis_finds_nothing(key, tmp_path):
         command = [*tool, "run", f"{address}/openapi.json", *headers, "--seed", "1"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout[-8000:]
+
+
+def test_invented_methods_are_one_metric():
+    with running() as server, httpx.Client(base_url=server) as client:
+        for number in range(5):
+            assert client.request(f"INVENTED{number}", "/").status_code in (404, 405)
+        told = client.get("/metrics").text
+    assert "INVENTED" not in told
+    assert 'method="other"' in told
+
+
+def test_what_an_orchestrator_sets_is_no_port_and_an_empty_key_is_refused():
+    assert from_environment({"MIEN_PORT": "tcp://10.0.0.1:8000"}) == {}
+    with pytest.raises(UsageError, match="MIEN_API_KEY is empty"):
+        from_environment({"MIEN_API_KEY": " "})
+
+
+def test_a_key_may_have_any_letters():
+    key = "schlüssel für alle"
+    with running(api_key=key) as server:
+        for sent in (key.encode(), key.encode("latin-1")):
+            answer = httpx.get(f"{server}/v1/models", headers={"X-API-Key": sent})
+            assert answer.status_code == 200
+        assert httpx.get(f"{server}/v1/models", headers={"X-API-Key": "schlussel"}).status_code == 401

@@ -92,11 +92,12 @@ class Analyzer:
         """The model's identity, as it stands in every result."""
         return self._classifier.identity
 
-    def restricted(self, emotions: str | None) -> Analyzer:
+    def restricted(self, emotions: str | None, *, max_pixels: int | None = None) -> Analyzer:
         """Return an analyzer with the same loaded models, and its scores over another set.
 
         Args:
             emotions: `three`, `five`, `seven` or `eight`; None: all emotions of the model's output.
+            max_pixels: refuse pictures and frames of more than so many pixels; None: as this one does.
 
         Raises:
             UsageError: there is no such set, or the model lacks emotions of it.
@@ -104,6 +105,8 @@ class Analyzer:
         """
         other = copy(self)
         other.emotions = self._labels if emotions is None else emotion_set(emotions, self._labels)
+        if max_pixels is not None:
+            other._max_pixels = max_pixels
         return other
 
     def reader(

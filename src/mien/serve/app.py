@@ -151,11 +151,7 @@ def _add_errors(app: FastAPI) -> None:
 def _route(scope: Scope) -> str:
     """Return the pattern of a request's path, of which there are few, for logs and metrics."""
     path = getattr(scope.get("route"), "path", None)
-    if (
-        isinstance(path, str)
-        and path not in _OWN[:1]
-        and path.startswith(("/v1/", "/healthz", "/readyz", "/metrics"))
-    ):
+    if isinstance(path, str) and path not in _OWN[:1] and path.startswith(_KNOWN):
         return path
     own = path_of(scope)
     return "page" if own == "/" or own.startswith((PAGE, "/assets", "/static")) else "other"

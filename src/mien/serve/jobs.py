@@ -331,7 +331,9 @@ class FilmJobs:
             return f"{job.name}: something went wrong in the server; its log tells what"
 
     def _analyse(self, job: Job, work: _Work) -> str | None:
-        analyzer = self._engine.analyzer(job.model).restricted(job.emotions)
+        analyzer = self._engine.analyzer(job.model).restricted(
+            job.emotions, max_pixels=self._settings.max_film_pixels * 1_000_000
+        )
         people, error, length = Summary(), None, None
 
         def opened(media: Media) -> None:

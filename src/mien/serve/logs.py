@@ -47,6 +47,9 @@ def configure(stream: TextIO | None = None) -> None:
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what clients send wrongly, they are told
 
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
 class RequestLog:
     """Logs and counts every request, and turns an error that nobody expected into a document without details."""
 
@@ -87,7 +90,7 @@ class RequestLog:
             await problem.response()(scope, counted, noted)
         finally:
             seconds = time.perf_counter() - began
-            method, route = scope["method"], self._route(scope)
+            method, route = _method(scope), self._route(scope)
             status = state.get("status", status) or GONE
             self._metrics.count(method=method, route=route, status=status, seconds=seconds)
             members = {
@@ -100,3 +103,8 @@ class RequestLog:
             if "faces" in state:
                 members["faces"] = state["faces"]
             _requests.info("request", extra={"members": members})
+
+
+def _method(scope: Scope) -> str:
+    """Return the method, if it is one of the known: a client could invent a metric a request."""
+    return str(scope["method"]) if scope["method"] in _METHODS else "other"

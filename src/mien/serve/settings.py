@@ -98,6 +98,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, o
         if name not in environment:
             continue
         text, wanted = environment[name].strip(), types[field.name]
+        if field.name == "port" and text.startswith("tcp://"):
+            continue  # Kubernetes says so where a service named mien listens, which is no setting
+        if field.name == "api_key" and not text:
+            raise UsageError(f"{name} is empty, so that anybody could come in; give it a key, or unset it")
         try:
             if get_origin(wanted) is tuple:
                 assert get_args(wanted)[0] is str

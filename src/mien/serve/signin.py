@@ -51,7 +51,10 @@ class ApiKey:
         return self._is_key(_sent(connection.headers)) or self._is_token(connection.cookies.get(COOKIE, ""))
 
     def _is_key(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode(), self._key)
+        # headers come as bytes read as Latin-1, forms as text
+        return any(
+            hmac.compare_digest(sent, self._key) for sent in (text.encode(), text.encode("latin-1", "replace"))
+        )
 
     def _refusal(self, request: Request) -> Response:
         if request.method == "GET" and "text/html" in request.headers.get("accept", ""):

@@ -33,8 +33,8 @@ _NOTICE = """
   <p><strong>This is an emotion recognition system.</strong> Under Article 50(3) of the EU AI Act, whoever puts it to
   use must inform the people whose faces are shown to it. Article 5(1)(f) prohibits inferring emotions at work and in
   education, except for medical or safety reasons.</p>
-  <p>Pictures and films are analysed on this server and deleted within {keep}; frames of the camera are never
-  stored.</p>
+  <p>Pictures and films are analysed on this server, and deleted with their results at most {keep} after they came or
+  were done; frames of the camera are never stored.</p>
 </footer>
 """
 

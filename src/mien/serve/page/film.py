@@ -18,7 +18,6 @@ from mien.serve.page.choices import chosen
 from mien.serve.page.picture import SHOW
 from mien.serve.page.uploads import Uploads, file_name
 from mien.serve.problems import Problem
-from mien.serve.storage import Storage
 from mien.timeline.summary import clock, duration
 
 _ENDINGS = {"results": ".jsonl", "csv": ".csv", "annotated": "-annotated.mp4", "timeline": "-timeline.png"}
@@ -86,7 +85,7 @@ def film_tab(*, jobs: FilmJobs, most: int, uploads: Uploads, emotions: gr.Radio,
             yield only(progress(None), "starting")
             job = await asyncio.to_thread(
                 jobs.start,
-                await asyncio.to_thread(_own_copy, path, uploads.storage),
+                await asyncio.to_thread(_own_copy, path, jobs),
                 name=name,
                 model=model if isinstance(model, str) else None,
                 emotions=chosen(emotions),
@@ -188,9 +187,12 @@ def _row(person: Mapping[str, Any]) -> str:
     )
 
 
-def _own_copy(path: Path, storage: Storage) -> Path:
-    """Return a file for the job to cut short and delete, so that the film can be analysed again."""
-    own = storage.folder() / f"film{path.suffix}"
+def _own_copy(path: Path, jobs: FilmJobs) -> Path:
+    """Return a file for the job to cut short and delete, so that the film can be analysed again.
+
+    It lies with the jobs' own files: those of the page are deleted after a while, and the film may have to wait.
+    """
+    own = jobs.storage.file(path.suffix)
     shutil.copyfile(path, own)
     return own
 

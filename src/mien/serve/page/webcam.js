@@ -74,7 +74,7 @@ function connect(mine) {
     waiting = false;
     const record = JSON.parse(event.data);
     if (record.faces) show(record);
-    else if (record.detail) say(record.detail, true);
+    else if (record.error) say(record.error, true);
   });
   own.addEventListener("close", (event) => {
     if (own !== socket || mine !== run) return;

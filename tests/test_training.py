@@ -220,6 +220,8 @@ def test_existing_runs_are_kept(run, finished, data):
         ("learning_rate=nan", "learning_rate lies between"),
         ("precision=exact", "precision is one of 32-true"),
         ("widths=[8]", "one entry for each stage"),
+        ("weights=faces.pt", "for the backbone mobilenet"),
+        ("backbone=transformer", "backbone is one of residual, mobilenet"),
         ("widths=8", "a list of whole numbers"),
         ("epochs", "key=value"),
     ],
@@ -334,6 +336,22 @@ def test_a_run_begins_from_another(run, finished, data, tmp_path):
     assert done.status == 1
     assert "has other layers than this recipe's" in done.err
     assert not (tmp_path / "o").exists()
+
+
+def test_a_face_network_is_trained_and_exported(run, data, tmp_path):
+    """From a file of its weights to a model that answers as torch does (the export compares them)."""
+    from mien.training.networks.mobilenet import MobileNet
+
+    torch.save(MobileNet(side=32).state_dict(), tmp_path / "faces.pt")
+    settings = ["backbone=mobilenet", f"weights={tmp_path / 'faces.pt'}", "enlarged=32", "frozen=3", "epochs=1"]
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "f", *_sets([*settings, "batch_size=16"]))
+    assert done.status == 0, done.err
+    done = run("export", tmp_path / "f", tmp_path / "f.onnx")
+    assert done.status == 0, done.err
+    missing = run(
+        "train", "embedded", "--data", data, "--run", tmp_path / "m", *_sets([*settings, "weights=none.pt"])
+    )
+    assert (missing.status, "no such file of weights" in missing.err) == (2, True)
 
 
 def _sets(settings):

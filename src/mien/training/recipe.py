@@ -132,8 +132,10 @@ class EmbeddedRecipe(Recipe):
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise UsageError("recipe: `widths` and `blocks` need one entry for each stage")
         self._check_choice("backbone", ("residual", "mobilenet"))
-        if self.weights and self.backbone == "residual":
-            raise UsageError("recipe: weights is for the backbone mobilenet; the residual one begins from nothing")
+        if self.backbone == "residual" and (self.weights or self.frozen):
+            raise UsageError(
+                "recipe: weights and frozen are for the backbone mobilenet; residual begins from nothing"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,9 @@ def serve(
         curl --form files=@picture.jpg http://127.0.0.1:8000/v1/analyze
 
     Every option can be set by an environment variable too, as in MIEN_PORT=9000, MIEN_MODELS=embedded,mine.onnx,
-    MIEN_ORIGINS, MIEN_PAGE=0, MIEN_API_KEY_FILE; an option has precedence. Pictures and films are not kept longer
-    than the answer needs. Ctrl-C or SIGTERM: requests in flight are finished, new ones refused.
+    MIEN_ORIGINS, MIEN_PAGE=0, MIEN_API_KEY_FILE; an option has precedence. Pictures, films and what came of them
+    are deleted --keep seconds after they came or were done, at the latest. Ctrl-C or SIGTERM: requests in flight
+    are finished, new ones refused.
     The exit status is 2 when it could not start.
     """
     given = {

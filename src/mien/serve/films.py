@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
-from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from mien.serve.engine import Engine
@@ -21,7 +20,6 @@ from mien.serve.uploads import receive
 _IDENTITY = "Nf2tHUTFh9n8n1yJ5PoZ2A"
 _LINK = f"/v1/videos/{_IDENTITY}"
 
-_GONE = 499  # what logs say of a request whose client went away
 _PATIENCE = 10.0  # seconds to wait for a cancelled film's files to go
 
 
@@ -159,8 +157,6 @@ def routes(jobs: FilmJobs, engine: Engine, settings: Settings) -> APIRouter:
             job = await asyncio.to_thread(
                 jobs.start, film, name=called, model=model, emotions=emotions, annotated=annotated, place=place
             )
-        except ClientDisconnect:
-            return Response(status_code=_GONE)
         finally:
             jobs.release(place)
         document = job.document()

@@ -18,6 +18,7 @@ from mien.serve.problems import Problem
 GONE = 499
 """What stands as the status of a request whose client went away."""
 
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _requests = logging.getLogger("mien.serve.requests")
 _errors = logging.getLogger("mien.serve.errors")
 
@@ -45,9 +46,6 @@ def configure(stream: TextIO | None = None) -> None:
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(level)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what clients send wrongly, they are told
-
-
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 class RequestLog:

@@ -16,19 +16,17 @@ from urllib.parse import unquote, urlsplit
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.guard import path_of
+from mien.serve.guard import PAGE, UPLOAD, path_of
 from mien.serve.page.uploads import Uploads
 from mien.serve.problems import Problem
 
-_API = "/gradio_api/"
-_FILE = f"{_API}file="
-_EVENT = f"{_API}queue/join"
-_UPLOAD = f"{_API}upload"
+_FILE = f"{PAGE}file="
+_EVENT = f"{PAGE}queue/join"
 _READABLE = re.compile(
     r"/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|(static|assets|svelte)/.*)?"
     r"|/gradio_api/(startup-events|app_id|theme\.css|heartbeat/[\w-]+|queue/(data|status)|upload_progress)"
 )
-_WRITABLE = (_EVENT, _UPLOAD, f"{_API}cancel", f"{_API}reset")
+_WRITABLE = (_EVENT, UPLOAD, f"{PAGE}cancel", f"{PAGE}reset")
 _LASTING = "/assets/"
 _MAX_EVENT = 1 << 20
 _SCHEME = re.compile(r"\s*(//|[a-z][a-z0-9+.-]*://|data:|file:)", re.IGNORECASE)
@@ -79,7 +77,7 @@ class Fence:
             return receive
         if scope["method"] != "POST" or path.rstrip("/") not in _WRITABLE:
             raise Problem(403, "the page does not offer this; programs use /v1")
-        if path.rstrip("/") == _UPLOAD:
+        if path.rstrip("/") == UPLOAD:
             return receive
         return _replay(self._checked_event(await _read(receive)), receive)
 

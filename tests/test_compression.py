@@ -197,7 +197,7 @@ def test_a_compressed_file_claims_what_it_reaches_itself(storage, source, data, 
     assert metadata.reproduce.endswith(f"--{storage} --data DATA")
     assert [(a.key, a.n) for a, _ in compressed.losses] == [(b.key, b.n) for _, b in compressed.losses]
     keys = [(before.labels, before.flip) for before, _ in compressed.losses]
-    assert keys == [(labels, flip) for labels in ("fer2013", "ferplus") for flip in (False, True)]
+    assert keys == [(labels, flip) for labels in ("fer2013", "ferplus", "ferplus-majority") for flip in (False, True)]
     assert 0 < compressed.difference < 2
     with pytest.raises(ModelError, match="compressed already"):
         compress_file(out, tmp_path / "twice.onnx", data=data, storage=storage, validation="public_test")
@@ -267,7 +267,7 @@ def test_compress_from_the_command_line(run, source, data, tmp_path):
     rows = [line.replace("one pass", "one_pass").split() for line in done.err.splitlines()[2:]]
     assert [row[:4] for row in rows] == [
         [labels, emotions, "public_test", answer]
-        for labels, emotions in (("fer2013", "seven"), ("ferplus", "eight"))
+        for labels, emotions in (("fer2013", "seven"), ("ferplus", "eight"), ("ferplus-majority", "eight"))
         for answer in ("one_pass", "flip")
     ]
     assert all(

@@ -19,6 +19,8 @@ _WEAKEST = 3  # emotions to name
 _LABELLINGS = {
     "fer2013": "FER2013's own label is taken for the truth",
     "ferplus": "the emotion that most of the ten FERPlus raters named is taken for the truth",
+    "ferplus-majority": "the emotion that more than half of the FERPlus raters named is taken for the truth, votes "
+    "of a single rater left aside, as in published figures; other faces do not count",
     "labels": "the label that the data give is taken for the truth",
 }
 _OUTPUTS = {

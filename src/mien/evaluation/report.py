@@ -25,7 +25,9 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 _REPORT = "report.json"  # by which a folder is known as a report
 _NOTES = (
     "fer2013: that set's own label is taken for the truth. ferplus: the emotion that most of its ten raters named; "
-    "faces where that is unknown, or no face, are left out.",
+    "faces where that is unknown, or no face, are left out. ferplus-majority: the same by its authors' rule, which "
+    "published figures follow: votes of a single rater are dropped, and only faces count where more than half of the "
+    "rest agree.",
     "A set counts the faces whose label lies in it, with the scores renormalised over it.",
     "deduplicated: without the faces of which a copy is among the training pictures.",
     "One pass is what `mien analyze` does; flip averages the answers to the face and to its mirror image.",

@@ -16,7 +16,7 @@ from mien.emotions import SETS, Emotion, set_name
 from mien.errors import DataError
 from mien.evaluation.answers import in_order, known_to_both, renormalised
 from mien.evaluation.calibration import Reliability, reliability
-from mien.evaluation.truth import labellings, positions
+from mien.evaluation.truth import labellings, positions, published_labellings
 
 Floats = NDArray[np.float64]
 
@@ -30,8 +30,8 @@ class Score:
     """How well one output of a model names the faces of one subset, in one set of emotions.
 
     Attributes:
-        labels: the labelling that is taken for the truth: `fer2013`, or `ferplus` (majority of the raters), or
-            `labels` of another set.
+        labels: the labelling that is taken for the truth: `fer2013`, `ferplus` (most of the raters),
+            `ferplus-majority` (more than half, as published), or `labels` of another set.
         emotions: the set. Only faces whose label lies in it count, and the scores are renormalised over it.
         split: of the data.
         subset: `all`, or `deduplicated`: without the copies of training pictures.
@@ -127,10 +127,11 @@ def evaluate(classifier: Classifier, faces: LabelledFaces, *, split: str) -> lis
     plain, mirrored = classifier(pictures), classifier(pictures[:, :, ::-1])
     subsets = {"all": np.ones(len(chosen), bool), "deduplicated": ~copied}
     scores = []
-    for output, labels, truth in labellings(classifier.metadata.outputs, chosen):
+    outputs = classifier.metadata.outputs
+    for output, labels, truth in (*labellings(outputs, chosen), *published_labellings(outputs, chosen)):
         one = plain[output].astype(np.float64)
         both = (one + mirrored[output]) / 2.0
-        own = classifier.metadata.outputs[output].labels
+        own = outputs[output].labels
         for emotions in _sets(own, truth):
             columns = [own.index(emotion) for emotion in emotions]
             wanted = positions(truth, emotions)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mien.classifier import open_classifier
 from mien.datasets.labelled import VOTES, read_labelled_faces
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 
 torch = pytest.importorskip("torch", reason="training is an extra: pip install 'mien[train]'")
 pytest.importorskip("lightning", reason="training is an extra: pip install 'mien[train]'")
@@ -298,14 +299,15 @@ def test_multiply_adds_by_hand():
     assert multiply_adds(network, 48) == stem + block + 4 * 15
 
 
-def test_a_student_imitates_its_teachers(run, finished, data, tmp_path):
+def test_a_student_imitates_its_teachers(run, finished, exported, data, tmp_path):
     """With the teachers' share at 1 the labels do not matter: the student says what the teacher says."""
-    from mien.training.embedded import EmbeddedModule, _teacher
+    from mien.training.embedded import EmbeddedModule
+    from mien.training.folder import RunFolder
+    from mien.training.teachers import open_teacher
 
     recipe = shipped_recipe("embedded", [*SMALL, "teacher_share=1.0"])
-    teacher = _teacher(finished, recipe)
-    module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[teacher], plain=True)
-    module.network.load_state_dict(teacher.state_dict())
+    module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[open_teacher(finished, recipe)], plain=True)
+    module.network.load_state_dict(RunFolder(finished).network_weights())
     module.eval()
     module.log = lambda *args, **options: None
     pictures = torch.randint(0, 256, (8, 1, 48, 48), dtype=torch.uint8)
@@ -316,9 +318,92 @@ def test_a_student_imitates_its_teachers(run, finished, data, tmp_path):
     gradient = torch.autograd.grad(loss, module.network.votes.weight)[0]
     assert gradient.abs().max() < 1e-4  # it is as near as it can be
     assert not any(name.startswith("teacher") for name in module.state_dict())
-    done = run("train", "embedded", "--data", data, "--run", tmp_path / "s", "--teacher", finished, *_sets(SMALL))
+    teachers = ["--teacher", finished, "--teacher", exported]
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "s", *teachers, *_sets(SMALL))
     assert done.status == 0, done.err
-    assert json.loads((tmp_path / "s" / "run.json").read_text())["teachers"] == ["whole"]
+    assert json.loads((tmp_path / "s" / "run.json").read_text())["teachers"] == ["whole", "whole.onnx"]
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """Return the model of the run."""
+    from mien.training.export import export_run
+
+    file = tmp_path_factory.mktemp("models") / "whole.onnx"
+    export_run(finished, file)
+    return file
+
+
+def test_a_model_teaches_what_it_says_itself(finished, exported, data, tmp_path):
+    from mien.training.teachers import open_teacher
+
+    recipe = shipped_recipe("embedded", SMALL)
+    pictures = read_labelled_faces(data).split("public_test").pictures(48)
+    said = open_teacher(exported, recipe)(torch.from_numpy(pictures)[:, None].float())
+    for own, wanted in zip(said, open_classifier(exported)(pictures), strict=True):
+        assert np.allclose(own.softmax(dim=1).numpy(), wanted, atol=1e-6)
+    with pytest.raises(DataError, match="takes grey faces of 40 pixels"):
+        open_teacher(exported, shipped_recipe("embedded", [*SMALL, "size=40"]))
+    with pytest.raises(DataError, match="not a run"):
+        open_teacher(tmp_path, recipe)
+
+
+def test_teachers_see_pictures_whole(data):
+    """The network sees what is covered and blurred, its teachers what it was before that, moved alike."""
+    from mien.training.embedded import EmbeddedModule
+
+    shown = []
+
+    def teacher(faces):
+        shown.append(faces)
+        return torch.zeros(len(faces), 8), torch.zeros(len(faces), 7)
+
+    ruined = ["blur=1.0", "half_resolution=1.0", "jpeg=1.0", "erase=1.0"]
+    recipe = shipped_recipe("embedded", [*SMALL, *ruined, "brightness=0.0", "contrast=0.0", "scale=0.0"])
+    module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[teacher])
+    module.log = lambda *args, **options: None
+    module.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0] * 64 + 128))
+    ramp = torch.arange(48.0).repeat(48, 1) * 2 + torch.randint(0, 100, (48, 48)) + 20
+    pictures = ramp.repeat(32, 1, 1, 1).byte()
+    module.training_step((pictures, torch.eye(8).repeat(4, 1), torch.zeros(32, dtype=torch.int64)), 0)
+    seen, clear = shown
+    rough = [float((faces[..., 1:] - faces[..., :-1]).abs().mean()) for faces in (pictures.float(), clear, seen)]
+    assert rough[1] > 0.5 * rough[0] > 2 * rough[2]  # turning smooths a little
+    coarse = [torch.nn.functional.avg_pool2d(faces, 8).flatten(1) for faces in (seen, clear)]
+    assert torch.nn.functional.cosine_similarity(*coarse).min() > 0.95
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_run_begins_from_a_model(run, finished, data, tmp_path, half):
+    """The network that is to be trained says what the model says, batch norms and all."""
+    from mien.training.beginning import begin
+    from mien.training.export import Storage, export_run
+    from mien.training.targets import normalise
+
+    model = tmp_path / "model.onnx"
+    export_run(finished, model, storage=Storage.HALF if half else None)
+    recipe = shipped_recipe("embedded", SMALL)
+    network = build_network(recipe)
+    pictures = read_labelled_faces(data).split("private_test").pictures(48)
+    faces = normalise(torch.from_numpy(pictures)[:, None])
+    begin(network, recipe, init=model, pictures=faces)
+    classifier = open_classifier(model)
+    for training in (False, True):  # batch statistics are those of the pictures
+        network.train(training).dropout.eval()
+        with torch.no_grad():
+            logits = network(faces)
+        for own, output, wanted in zip(logits, classifier.metadata.outputs, classifier(pictures), strict=True):
+            assert np.allclose((own / output.temperature).softmax(dim=1).numpy(), wanted, atol=1e-3)
+
+
+def test_a_model_of_other_layers_is_no_beginning(run, exported, data, tmp_path):
+    other = _sets([*SMALL, "widths=[8, 32]"])
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "o", "--init", exported, *other)
+    assert (done.status, "has other layers than this recipe's" in done.err) == (2, True)
+    same = _sets([*SMALL, "epochs=1"])
+    done = run("train", "embedded", "--data", data, "--run", tmp_path / "s", "--init", exported, *same)
+    assert done.status == 0, done.err
+    assert json.loads((tmp_path / "s" / "run.json").read_text())["init"] == "whole.onnx"
 
 
 def test_a_run_begins_from_another(run, finished, data, tmp_path):

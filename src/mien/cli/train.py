@@ -31,11 +31,16 @@ def train(
         typer.Option(metavar="DIR", help="The run's folder. Default: runs/RECIPE."),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Go on with the network that another run has trained.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on with the network that another run has trained (embedded: or an .onnx file's)."
+        ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
-        typer.Option(metavar="RUN", help="Imitate what this run's network says (embedded); may be repeated."),
+        typer.Option(
+            metavar="RUN", help="Imitate what this run's network, or an .onnx file, says (embedded); may be repeated."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

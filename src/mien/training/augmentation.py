@@ -21,9 +21,21 @@ from torch.nn import functional
 
 from mien.training.recipe import EmbeddedRecipe, TransferRecipe
 
+Augmentation = Callable[[Tensor], Tensor]
+"""Pictures float (n, 1 or 3, h, w) in 0-1 → changed ones of the same form.
 
-def augmentation(recipe: EmbeddedRecipe | TransferRecipe) -> Callable[[Tensor], Tensor]:
-    """Return a function from pictures float (n, 1 or 3, h, w) in 0-1 to augmented ones of the same form."""
+Plain functions, so that the ranges below do not count as state of the network that is trained.
+"""
+
+
+def augmentation(recipe: EmbeddedRecipe | TransferRecipe) -> Augmentation:
+    """Return all that is done to pictures in training: movement, then degradation."""
+    move, degrade = movement(recipe), degradation(recipe)
+    return lambda pictures: degrade(move(pictures))
+
+
+def movement(recipe: EmbeddedRecipe | TransferRecipe) -> Augmentation:
+    """Return the changes after which a picture shows as much as before: of place, light and colour."""
     steps: list[Any] = [
         RandomHorizontalFlip(p=0.5),
         RandomAffine(
@@ -38,25 +50,37 @@ def augmentation(recipe: EmbeddedRecipe | TransferRecipe) -> Callable[[Tensor], 
     ]
     if isinstance(recipe, TransferRecipe) and recipe.colour == "rgb" and (recipe.saturation or recipe.hue):
         steps.append(ColorJitter(saturation=recipe.saturation, hue=recipe.hue, p=1.0))
-    if recipe.blur:
-        steps.append(RandomGaussianBlur((3, 3), (0.3, 1.2), p=recipe.blur))
-    seen = AugmentationSequential(*steps, data_keys=["input"])
-    hidden = AugmentationSequential(RandomErasing(p=recipe.erase, scale=(0.02, 0.1), value=0.5), data_keys=["input"])
-    coarse, stored = 0.0, None
+    return _function(*steps)
+
+
+def degradation(recipe: EmbeddedRecipe | TransferRecipe) -> Augmentation:
+    """Return the changes that take something from some of the pictures: detail, or a part."""
+    blur = _function(RandomGaussianBlur((3, 3), (0.3, 1.2), p=recipe.blur)) if recipe.blur else None
+    store: Augmentation | None = None
+    coarse = 0.0
     if isinstance(recipe, EmbeddedRecipe):
         coarse = recipe.half_resolution
         if recipe.jpeg:
-            stored = AugmentationSequential(RandomJPEG(jpeg_quality=(20.0, 80.0), p=recipe.jpeg), data_keys=["input"])
+            store = _function(RandomJPEG(jpeg_quality=(20.0, 80.0), p=recipe.jpeg))
+    hide = _function(RandomErasing(p=recipe.erase, scale=(0.02, 0.1), value=0.5))
 
-    # a plain function, so that the ranges above do not count as state of the network that is trained
-    def augment(pictures: Tensor) -> Tensor:
-        augmented = _at_half_resolution(seen(pictures), coarse)
-        if stored is not None:  # it takes colours
-            augmented = stored(augmented.clamp(0.0, 1.0).expand(-1, 3, -1, -1)).mean(dim=1, keepdim=True)
-        covered: Tensor = hidden(augmented)
-        return covered
+    def degrade(pictures: Tensor) -> Tensor:
+        degraded = _at_half_resolution(pictures if blur is None else blur(pictures), coarse)
+        if store is not None:  # it takes colours
+            degraded = store(degraded.clamp(0.0, 1.0).expand(-1, 3, -1, -1)).mean(dim=1, keepdim=True)
+        return hide(degraded)
 
-    return augment
+    return degrade
+
+
+def _function(*steps: Any) -> Augmentation:
+    sequence = AugmentationSequential(*steps, data_keys=["input"])
+
+    def change(pictures: Tensor) -> Tensor:
+        changed: Tensor = sequence(pictures)
+        return changed
+
+    return change
 
 
 def _at_half_resolution(pictures: Tensor, share: float) -> Tensor:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 from torchmetrics.classification import MulticlassAccuracy
 
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
 from mien.errors import DataError
-from mien.training.augmentation import augmentation
-from mien.training.folder import RunFolder
+from mien.training.augmentation import degradation, movement
+from mien.training.beginning import begin
 from mien.training.job import Batch, Inputs, Job
 from mien.training.networks.counting import multiply_adds
-from mien.training.networks.embedded import EmbeddedNetwork, build_network, even_contrast
-from mien.training.networks.mobilenet import MobileNet, calibrate, load_mobilenet
+from mien.training.networks.embedded import build_network
 from mien.training.recipe import EmbeddedRecipe
 from mien.training.targets import (
     FER2013_OUTPUT,
@@ -33,6 +31,7 @@ from mien.training.targets import (
     targets,
     training_rows,
 )
+from mien.training.teachers import Teacher, open_teacher
 
 _CALIBRATION = 512
 COLUMNS = ("train_loss", "validation_loss", "votes_accuracy", "fer2013_accuracy", "score")
@@ -60,16 +59,11 @@ def embedded_job(recipe: EmbeddedRecipe, inputs: Inputs) -> Job:
     module = EmbeddedModule(
         recipe,
         steps_per_epoch=math.ceil(times.sum() / recipe.batch_size),
-        teachers=[_teacher(run, recipe) for run in inputs.teachers],
+        teachers=[open_teacher(source, recipe) for source in inputs.teachers],
         plain=inputs.overfit > 0,
     )
-    backbone = module.network.backbone
-    if inputs.init is not None:
-        _take_up(module.network, inputs.init)
-    elif recipe.weights and isinstance(backbone, MobileNet):
-        load_mobilenet(backbone, recipe.weights)
-        some = np.random.default_rng(recipe.seed).permutation(len(training))[:_CALIBRATION]
-        calibrate(backbone, even_contrast(normalise(training.pictures[some])))
+    some = np.random.default_rng(recipe.seed).permutation(len(training))[:_CALIBRATION]
+    begin(module.network, recipe, init=inputs.init, pictures=normalise(training.pictures[some]))
     return Job(
         module=module,
         training=_rows(training),
@@ -95,44 +89,14 @@ def _rows(rows: Targets) -> TensorDataset:
     return TensorDataset(rows.pictures, rows.votes, rows.labels)
 
 
-def _take_up(network: EmbeddedNetwork, run: Path) -> None:
-    """Give `network` the weights of a run of this kind; it may be meant for another resolution.
-
-    Raises:
-        DataError: that network has other layers.
-
-    """
-    try:
-        network.load_state_dict(RunFolder(run).network_weights(), strict=True)
-    except RuntimeError as error:
-        raise DataError(
-            f"{run}: its network has other layers than this recipe's; begin from a run with the same backbone"
-        ) from error
-
-
-def _teacher(run: Path, recipe: EmbeddedRecipe) -> EmbeddedNetwork:
-    """Return the network of another run of this kind, ready to answer.
-
-    Raises:
-        DataError: it is not one that can teach this.
-
-    """
-    folder = RunFolder(run)
-    taught, _ = folder.read()
-    if not isinstance(taught, EmbeddedRecipe) or taught.size != recipe.size:
-        raise DataError(f"{run}: a teacher is a run of the recipe embedded with the same size ({recipe.size})")
-    network = build_network(taught)
-    network.load_state_dict(folder.network_weights())
-    cast("Any", network).to(memory_format=torch.channels_last)  # torch's types do not know it
-    return network.eval().requires_grad_(False)
-
-
 class EmbeddedModule(LightningModule):
     """Two losses summed: cross-entropy with the vote distribution, and with the smoothed FER2013 label.
 
     With teachers, a share of each is cross-entropy with what they say, at a temperature (Hinton, Vinyals and Dean,
-    "Distilling the Knowledge in a Neural Network", 2015); they see the very pictures that are learned from (Beyer
-    et al., "Knowledge Distillation: A Good Teacher Is Patient and Consistent", 2022).
+    "Distilling the Knowledge in a Neural Network", 2015). They see the pictures moved and lit as those that are
+    learned from (Beyer et al., "Knowledge Distillation: A Good Teacher Is Patient and Consistent", 2022), but not
+    degraded (Xie et al., "Self-Training with Noisy Student", 2020): so the network learns to answer as if nothing
+    were covered or blurred.
     """
 
     def __init__(
@@ -140,25 +104,30 @@ class EmbeddedModule(LightningModule):
         recipe: EmbeddedRecipe,
         *,
         steps_per_epoch: int,
-        teachers: Sequence[EmbeddedNetwork] = (),
+        teachers: Sequence[Teacher] = (),
         plain: bool = False,
     ) -> None:
         super().__init__()
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.network = build_network(recipe)
-        self.augmentation = None if plain else augmentation(recipe)
+        self.augmentation = None if plain else (movement(recipe), degradation(recipe))
         self.votes_accuracy = MulticlassAccuracy(len(VOTES_OUTPUT), average="micro")
         self.fer2013_accuracy = MulticlassAccuracy(len(FER2013_OUTPUT), average="micro")
-        # in a tuple they are no part of this module: not trained, averaged or saved
-        self.teachers: tuple[nn.Module, ...] = tuple(teachers)
+        self.teachers = tuple(teachers)
 
     def augmented(self, pictures: Tensor) -> Tensor:
         """Return pictures, uint8, as they are shown in training: float, 0-255."""
+        return self._augmented(pictures)[1]
+
+    def _augmented(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Return pictures, uint8, as the teachers see them and as the network does: float, 0-255."""
         if self.augmentation is None:
-            return pictures.float()
+            return pictures.float(), pictures.float()
+        move, degrade = self.augmentation
         with torch.no_grad(), torch.autocast(pictures.device.type, enabled=False):
-            return self.augmentation(pictures.float() / 255.0) * 255.0
+            moved = move(pictures.float() / 255.0)
+            return moved * 255.0, degrade(moved) * 255.0
 
     def told(self, batch: Batch) -> list[tuple[str, str, float]]:
         """Return what most raters say, what the network says they do, and its probability."""
@@ -181,14 +150,14 @@ class EmbeddedModule(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one augmented batch."""
         pictures, votes, labels = batch
-        seen = normalise(self.augmented(pictures)).contiguous(memory_format=torch.channels_last)
-        logits = self.network(seen)
+        clear, seen = self._augmented(pictures)
+        logits = self.network(normalise(seen).contiguous(memory_format=torch.channels_last))
         loss = self._votes_loss(logits[0], votes) + functional.cross_entropy(
             logits[1], labels, label_smoothing=self.recipe.label_smoothing
         )
         if self.teachers:
             share = self.recipe.teacher_share
-            loss = (1.0 - share) * loss + share * self._teachers_loss(logits, seen)
+            loss = (1.0 - share) * loss + share * self._teachers_loss(logits, clear)
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(labels))
         return loss
 
@@ -234,11 +203,11 @@ class EmbeddedModule(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _teachers_loss(self, logits: Sequence[Tensor], seen: Tensor) -> Tensor:
+    def _teachers_loss(self, logits: Sequence[Tensor], clear: Tensor) -> Tensor:
         """Return the cross-entropy of both outputs with the mean of what the teachers say, at the temperature."""
         temperature = self.recipe.teacher_temperature
         with torch.no_grad():
-            said = [teacher.to(seen.device)(seen) for teacher in self.teachers]
+            said = [teacher(clear) for teacher in self.teachers]
         losses = []
         for output, own in enumerate(logits):
             wanted = torch.stack([(answer[output] / temperature).softmax(dim=1) for answer in said]).mean(dim=0)

@@ -35,8 +35,8 @@ class Inputs:
 
     Attributes:
         data: the folder of labelled faces, or of any pictures.
-        init: a run whose network is gone on with.
-        teachers: runs whose answers are imitated.
+        init: a run, or for `embedded` a model, whose network is gone on with.
+        teachers: runs and models whose answers are imitated.
         overfit: train and validate on so many pictures, without augmentation; 0 is as usual.
 
     """

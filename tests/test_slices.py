@@ -191,6 +191,13 @@ def test_evaluate_by_column_and_under_faults(run, data, model):
     assert {"best", "worst", "points", "p", "p_within_labels"} == set(first["by"][0]["gap"])
     assert [entry["fault"] for entry in first["robustness"]] == ["none", *FAULTS]
     assert not any("by" in other or "robustness" in other for other in others)
+    pytest.importorskip("matplotlib", reason="charts are an extra: pip install 'mien[plot]'")
+    report = data.parent / "report"
+    assert run("evaluate", model, "--data", data, "--by", "gender", "--robustness", "--report", report).status == 0
+    for page in ("report.md", "report.html"):
+        text = (report / page).read_text()
+        assert "Largest gap: " in text and all(fault in text for fault in FAULTS)
+    assert json.loads((report / "report.json").read_text())["scores"][0]["by"] == first["by"]
     done = run("evaluate", model, "--data", data, "--by", "race")
     assert (done.status, done.out) == (2, "")
 

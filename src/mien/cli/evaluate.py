@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from mien.evaluation.robustness import Robustness
-    from mien.evaluation.scores import Score
-    from mien.evaluation.slices import Slices
 
 
 def evaluate(
@@ -57,11 +51,20 @@ def evaluate(
     from mien.datasets.labelled import read_labelled_faces
     from mien.errors import one_line
     from mien.evaluation.answers import ask, not_shared
-    from mien.evaluation.report import check_report, recall_table, score_table, write_report
+    from mien.evaluation.report import check_report, write_report
     from mien.evaluation.robustness import robustness
     from mien.evaluation.scores import default_split, largest_difference
     from mien.evaluation.scores import evaluate as measure
     from mien.evaluation.slices import bins, slices
+    from mien.evaluation.tables import (
+        gap_sentence,
+        recall_table,
+        records,
+        robustness_table,
+        score_table,
+        slices_table,
+        slices_title,
+    )
     from mien.evaluation.truth import is_fer2013
 
     if report is not None:
@@ -82,7 +85,7 @@ def evaluate(
     ):
         typer.echo(f"mien: {one_line(str(data))}: it has no votes, so the output votes is not measured", err=True)
     if as_json:
-        typer.echo(json.dumps(_records(scores, sliced, kept), indent=1))
+        typer.echo(json.dumps(records(scores, sliced, kept), indent=1))
     else:
         typer.echo(f"{one_line(f'{classifier.identity} on {data}, split {chosen}')}\n")
         heads, rows = score_table(scores)
@@ -92,9 +95,12 @@ def evaluate(
         for note in not_shared(classifier.metadata.outputs, tested):
             typer.echo(f"\n{note}")
         for one in sliced:
-            typer.echo(f"\n{_slices_text(one)}")
+            heads, rows = slices_table(one)
+            table = in_columns(heads, rows, right=(1, 2, 3))
+            typer.echo(f"\n{one_line(slices_title(one))}\n{table}\n{gap_sentence(one)}")
         if kept:
-            typer.echo(f"\n{_robustness_text(kept)}")
+            heads, rows = robustness_table(kept)
+            typer.echo(f"\n{in_columns(heads, rows, right=(3, 4, 5))}")
         count, difference = largest_difference(classifier.metadata.scores, scores)
         if count:
             typer.echo(
@@ -102,57 +108,14 @@ def evaluate(
             )
     if report is not None:
         about = classifier.metadata
-        write_report(report, scores, model=classifier.identity, metadata=about, data=data, overwrite=overwrite)
+        write_report(
+            report,
+            scores,
+            model=classifier.identity,
+            metadata=about,
+            data=data,
+            sliced=sliced,
+            kept=kept,
+            overwrite=overwrite,
+        )
         typer.echo(f"mien: the report is in {one_line(str(report / 'report.html'))}", err=True)
-
-
-def _records(scores: Sequence[Score], sliced: Sequence[Slices], kept: Sequence[Robustness]) -> list[dict[str, Any]]:
-    """Return the figures as plain values; slices and robustness stand with the first score of their labelling."""
-    from mien.evaluation.scores import headlines
-
-    tops = [id(score) for score in headlines(scores)]
-    records = []
-    for score in scores:
-        record = score.to_record()
-        if id(score) in tops and sliced:
-            record["by"] = [one.to_record() for one in sliced if one.labels == score.labels]
-        if id(score) in tops and kept:
-            record["robustness"] = [one.to_record() for one in kept if one.labels == score.labels]
-        records.append(record)
-    return records
-
-
-def _slices_text(of_column: Slices) -> str:
-    from mien.cli.columns import in_columns
-    from mien.emotions import set_name
-    from mien.errors import one_line
-    from mien.evaluation.slices import LEAST
-
-    rows = [
-        (one_line(one.value), str(one.n), f"{one.accuracy:.2f}", f"{one.interval[0]:.1f} to {one.interval[1]:.1f}")
-        for one in of_column.slices
-    ]
-    title = f"{of_column.labels}, {set_name(of_column.emotions)}, by {one_line(of_column.column)}, one pass"
-    table = in_columns((one_line(of_column.column), "n", "accuracy %", "95 % (Wilson)"), rows, right=(1, 2, 3))
-    gap = of_column.gap
-    if gap is None:
-        return f"{title}\n{table}\nNo gap is told: fewer than two values have {LEAST} faces."
-    told = "more than chance" if gap.p_within_labels < 0.05 else "not more than chance"
-    small = f", of values with {LEAST} faces or more" if any(one.n < LEAST for one in of_column.slices) else ""
-    return (
-        f"{title}\n{table}\n"
-        f"Largest gap{small}: {gap.points:.2f} points, {one_line(gap.best)} over {one_line(gap.worst)}: {told} where "
-        f"faces of the same label are exchanged (p = {gap.p_within_labels:.4f}; of any label, p = {gap.p:.4f}; "
-        "permutation tests of the largest gap)."
-    )
-
-
-def _robustness_text(kept: Sequence[Robustness]) -> str:
-    from mien.cli.columns import in_columns
-    from mien.emotions import set_name
-
-    rows = [
-        (one.labels, set_name(one.emotions), one.fault, str(one.n), f"{one.accuracy:.2f}", f"{one.fall:.2f}")
-        for one in kept
-    ]
-    return in_columns(("labels", "emotions", "fault", "n", "accuracy %", "fall"), rows, right=(3, 4, 5))

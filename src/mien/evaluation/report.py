@@ -7,20 +7,29 @@ import html
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from string import Template
 
 import mien
 from mien.datasets.staging import staged_folder
-from mien.emotions import set_name
 from mien.errors import OutputError, UsageError, one_line
 from mien.evaluation.charts import draw_confusion, draw_reliability, require_charts
+from mien.evaluation.robustness import Robustness
 from mien.evaluation.scores import Score, headlines
+from mien.evaluation.slices import Slices
+from mien.evaluation.tables import (
+    Table,
+    gap_sentence,
+    recall_table,
+    records,
+    robustness_table,
+    score_table,
+    slices_table,
+    slices_title,
+)
 from mien.models.metadata import Metadata
-
-Table = tuple[Sequence[str], Sequence[Sequence[str]]]
-"""The heads of the columns, and the rows."""
 
 _REPORT = "report.json"  # by which a folder is known as a report
 _NOTES = (
@@ -69,9 +78,17 @@ def _is_report(folder: Path) -> bool:
 
 
 def write_report(
-    folder: Path, scores: Sequence[Score], *, model: str, metadata: Metadata, data: Path, overwrite: bool = False
+    folder: Path,
+    scores: Sequence[Score],
+    *,
+    model: str,
+    metadata: Metadata,
+    data: Path,
+    sliced: Sequence[Slices] = (),
+    kept: Sequence[Robustness] = (),
+    overwrite: bool = False,
 ) -> None:
-    """Write the report on `scores`, which takes its name `folder` when it is whole.
+    """Write the report on `scores`, slices and robustness, which takes its name `folder` when it is whole.
 
     Raises:
         MissingExtraError, UsageError: as `check_report`.
@@ -87,37 +104,28 @@ def write_report(
                 charts.append(f"{kind}-{score.labels}.png")
                 draw(score, new / charts[-1])
         facts = {"mien": mien.__version__, "model": one_line(model), "data": one_line(data.resolve().name)}
-        records = [score.to_record() for score in scores]
-        (new / _REPORT).write_text(json.dumps({**facts, "scores": records}, indent=1), "utf-8")
-        (new / "report.md").write_text(_markdown(title, scores, metadata, charts), "utf-8")
-        (new / "report.html").write_text(_html(title, scores, metadata, [new / chart for chart in charts]), "utf-8")
+        figures = {**facts, "scores": records(scores, sliced, kept)}
+        (new / _REPORT).write_text(json.dumps(figures, indent=1), "utf-8")
+        parts = _parts(scores, sliced, kept)
+        (new / "report.md").write_text(_markdown(title, parts, metadata, charts), "utf-8")
+        (new / "report.html").write_text(_html(title, parts, metadata, [new / chart for chart in charts]), "utf-8")
 
 
-def score_table(scores: Sequence[Score]) -> Table:
-    """Return a row for each labelling, set and subset, in one pass and with flip averaging."""
-    return ("labels", "emotions", "faces", "flip", "n", "accuracy %", "macro-F1 %", "ECE"), [
-        (
-            score.labels,
-            set_name(score.emotions),
-            score.subset,
-            "flip" if score.flip else "",
-            str(score.n),
-            f"{score.accuracy:.2f} ({score.interval[0]:.1f} to {score.interval[1]:.1f})",
-            f"{score.macro_f1:.2f}",
-            f"{score.reliability.error:.3f}",
-        )
-        for score in scores
-    ]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A table with what stands above and below it."""
+
+    title: str
+    table: Table
+    note: str = ""
 
 
-def recall_table(scores: Sequence[Score]) -> Table:
-    """Return a row for each labelling, with the recall of every emotion in one pass."""
-    tops = list(headlines(scores))
-    emotions = sorted({emotion for top in tops for emotion in top.emotions})
-    return ("recall %", *map(str, emotions)), [
-        (top.labels, *(f"{top.recall[emotion]:.1f}" if emotion in top.recall else "" for emotion in emotions))
-        for top in tops
-    ]
+def _parts(scores: Sequence[Score], sliced: Sequence[Slices], kept: Sequence[Robustness]) -> list[_Part]:
+    parts = [_Part("", score_table(scores)), _Part("", recall_table(scores))]
+    parts += [_Part(one_line(slices_title(one)), slices_table(one), gap_sentence(one)) for one in sliced]
+    if kept:
+        parts.append(_Part("Robustness, one pass", robustness_table(kept)))
+    return parts
 
 
 def _about(metadata: Metadata) -> list[str]:
@@ -131,9 +139,13 @@ def _about(metadata: Metadata) -> list[str]:
     return [one_line(line) for line in lines]
 
 
-def _markdown(title: str, scores: Sequence[Score], metadata: Metadata, charts: Iterable[str]) -> str:
-    parts = [f"# {title}", *map(_markdown_table, (score_table(scores), recall_table(scores)))]
-    parts += ["\n".join(f"- {note}" for note in _NOTES)]
+def _markdown(title: str, tables: Sequence[_Part], metadata: Metadata, charts: Iterable[str]) -> str:
+    parts = [f"# {title}"]
+    for one in tables:
+        parts += [
+            part for part in (f"## {one.title}" if one.title else "", _markdown_table(one.table), one.note) if part
+        ]
+    parts += ["## What the figures are", "\n".join(f"- {note}" for note in _NOTES)]
     parts += [f"![{Path(chart).stem}]({chart})" for chart in charts]
     parts += ["## The model", "\n".join(f"- {line}" for line in _about(metadata))]
     return "\n\n".join(parts) + "\n"
@@ -141,11 +153,11 @@ def _markdown(title: str, scores: Sequence[Score], metadata: Metadata, charts: I
 
 def _markdown_table(table: Table) -> str:
     heads, rows = table
-    lines = [heads, ["---"] * len(heads), *rows]
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _html(title: str, scores: Sequence[Score], metadata: Metadata, charts: Iterable[Path]) -> str:
+def _html(title: str, tables: Sequence[_Part], metadata: Metadata, charts: Iterable[Path]) -> str:
     template = Template((resources.files("mien.evaluation") / "report.html").read_text("utf-8"))
     pictures = "".join(
         f'<img alt="{html.escape(chart.stem)}" '
@@ -154,7 +166,12 @@ def _html(title: str, scores: Sequence[Score], metadata: Metadata, charts: Itera
     )
     return template.substitute(
         title=html.escape(title),
-        tables=_html_table(score_table(scores)) + _html_table(recall_table(scores)),
+        tables="".join(
+            (f"<h2>{html.escape(one.title)}</h2>" if one.title else "")
+            + _html_table(one.table)
+            + (f"<p>{html.escape(one.note)}</p>" if one.note else "")
+            for one in tables
+        ),
         notes=_html_list(_NOTES),
         charts=pictures,
         about=_html_list(_about(metadata)),

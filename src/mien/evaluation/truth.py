@@ -66,7 +66,8 @@ def ferplus_plurality(faces: LabelledFaces) -> NDArray[np.str_]:
         DataError: the set has no votes.
 
     """
-    return _NAMES[_votes(faces).argmax(axis=1)]
+    names: NDArray[np.str_] = _NAMES[_votes(faces).argmax(axis=1)]
+    return names
 
 
 def ferplus_majority(faces: LabelledFaces) -> NDArray[np.str_]:
@@ -81,7 +82,8 @@ def ferplus_majority(faces: LabelledFaces) -> NDArray[np.str_]:
 
     """
     votes = np.where(_votes(faces) > 1, _votes(faces), 0)
-    return np.where(2 * votes.max(axis=1) > votes.sum(axis=1), _NAMES[votes.argmax(axis=1)], "")
+    majority: NDArray[np.str_] = np.where(2 * votes.max(axis=1) > votes.sum(axis=1), _NAMES[votes.argmax(axis=1)], "")
+    return majority
 
 
 def _votes(faces: LabelledFaces) -> NDArray[np.int64]:

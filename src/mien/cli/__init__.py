@@ -13,6 +13,8 @@ import typer
 
 from mien.cli.analyze import analyze
 from mien.cli.bench import bench
+from mien.cli.clean import clean
+from mien.cli.collect import collect
 from mien.cli.compare import compare
 from mien.cli.data import data
 from mien.cli.doctor import doctor
@@ -38,8 +40,10 @@ app.command()(analyze)
 app.command()(plot)
 app.command()(watch)
 app.command()(serve)
+app.command()(collect)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(clean)
 app.command()(train)
 app.command()(export)
 app.add_typer(data, name="data")

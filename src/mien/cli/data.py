@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from mien.cli.sets import merge, split, stats
 from mien.errors import one_line
 
 data = typer.Typer(help="Make data sets that training and evaluation can read.", no_args_is_help=True)
@@ -95,6 +96,11 @@ def import_data(
         err=True,
     )
     _tell_skipped(done.skipped, "faces")
+
+
+data.command()(stats)
+data.command()(split)
+data.command()(merge)
 
 
 def _tell_skipped(skipped: Sequence[str], what: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from mien.datasets.affectnet import find_annotated, find_lists, read_affectnet
 from mien.datasets.folders import read_folders
 from mien.datasets.found import Found, Source
 from mien.datasets.rafdb import find_list, find_numbered, read_rafdb
+from mien.datasets.splitting import draw_splits, parse_shares
 from mien.datasets.staging import staged_folder
 from mien.datasets.writing import SIDE, Relations, check_unused, relate, write_metadata
 from mien.emotions import Emotion
@@ -35,7 +35,6 @@ READERS: Mapping[str, Callable[[Path], Source]] = {
 LARGEST_CROP = 224
 """Side, in pixels, that faces which are cut out are reduced to: the input of the larger networks."""
 
-_SPLIT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _TERMS = "Imported by mien, which does not know on what terms the pictures may be used: that is yours to check"
 
 
@@ -97,7 +96,7 @@ def import_faces(
 
     """
     source, out = Path(source), Path(out)
-    shares = _shares("train" if split is None else split)
+    shares = parse_shares("train" if split is None else split, option="--split")
     check_unused(out, overwrite=overwrite)
     if source.resolve().is_relative_to(out.resolve()):
         raise UsageError(f"{out}: the pictures to import lie in it, so it cannot be replaced; name another folder")
@@ -143,56 +142,6 @@ def import_faces(
             description=(*read.description, _TERMS),
         )
     return _report(found, splits, labels, relations, not_emotions, skipped)
-
-
-def draw_splits(
-    labels: Sequence[str], similar: NDArray[np.int64], shares: Mapping[str, float], *, seed: int = 0
-) -> list[str]:
-    """Return a split for each of n pictures, drawn so that every class has its `shares` of each.
-
-    Args:
-        labels: (n,) class of each picture.
-        similar: (n,) equal for pictures that look the same, which stay together whatever their class.
-        shares: by split, summing to 1.
-        seed: of the draw.
-
-    """
-    random = np.random.default_rng(seed)
-    members: dict[int, list[int]] = {}
-    for i in random.permutation(len(labels)).tolist():
-        members.setdefault(int(similar[i]), []).append(i)
-    splits = [""] * len(labels)
-    counts = {label: dict.fromkeys(shares, 0) for label in labels}
-    for group in members.values():
-        have = counts[labels[group[0]]]
-        total = sum(have.values()) + len(group)
-        chosen = max(shares, key=lambda name: shares[name] * total - have[name])
-        for i in group:
-            splits[i] = chosen
-            counts[labels[i]][chosen] += 1
-    return splits
-
-
-def _shares(text: str) -> dict[str, float]:
-    """Return the splits that `--split` names, with their shares.
-
-    Raises:
-        UsageError: it makes no sense.
-
-    """
-    shares = {}
-    for part in text.split(","):
-        name, given, share = part.strip().partition("=")
-        try:
-            value = float(share) if given else 1.0
-        except ValueError:
-            value = 0.0
-        if not _SPLIT.fullmatch(name) or name in shares or not 0.0 < value <= 1.0:
-            raise UsageError(f"--split {text}: it is a name, or shares as in train=0.8,test=0.2")
-        shares[name] = value
-    if abs(sum(shares.values()) - 1.0) > 1e-6:
-        raise UsageError(f"--split {text}: the shares sum to {sum(shares.values()):g} instead of 1")
-    return shares
 
 
 def _read(source: Path, layout: str) -> tuple[str, Source]:

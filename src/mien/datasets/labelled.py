@@ -11,6 +11,8 @@
 `file_name` is relative to DATA. `group` is the file name of the first copy of the picture in the set
 (its own where it has none before it), so that copies can be left out of a figure. `similar` is the same
 for pictures that look the same, copies or not, which training keeps out; where it is left out, only copies do.
+A further column `origin` may say the same of faces that come from one picture or page, or look the same: a split that
+is drawn keeps those together.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ METADATA = "metadata.csv"
 DESCRIPTION = "data.txt"
 COLUMNS = ("file_name", "split", "label", "group")
 SIMILAR = "similar"
+ORIGIN = "origin"
 VOTES = (
     "neutral",
     "happiness",
@@ -87,6 +90,12 @@ class LabelledFaces:
 
     def __len__(self) -> int:
         return len(self.file_names)
+
+    @property
+    def origins(self) -> NDArray[np.str_]:
+        """(n,) file name of the first face that comes from where each does; of a set that says nothing, `similar`."""
+        said = self.columns.get(ORIGIN)
+        return self.similar if said is None else np.where(said == "", self.similar, said)
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> LabelledFaces:
         """Return only the given rows, by mask or index."""

@@ -36,10 +36,25 @@ class Relations:
         """How many pictures are copies of an earlier one."""
         return int((self.groups != np.arange(len(self.groups))).sum())
 
+    def joined(self, groups: Sequence[tuple[int, int]], similar: Sequence[tuple[int, int]]) -> Relations:
+        """Return these with further pairs of copies, and of pictures that look the same."""
+        copies = [*groups, *_pairs(self.groups)]
+        return Relations(
+            _first(len(self.groups), copies), _first(len(self.groups), [*copies, *similar, *_pairs(self.similar)])
+        )
+
     def across(self, train: NDArray[np.bool_]) -> tuple[int, int]:
         """Return how many pictures of `train` (n,) are copies of others, and how many look the same as others."""
         copies, same = (np.isin(first[train], first[~train]).sum() for first in (self.groups, self.similar))
         return int(copies), int(same)
+
+
+def _pairs(first: NDArray[np.int64]) -> list[tuple[int, int]]:
+    return [(int(before), i) for i, before in enumerate(first) if before != i]
+
+
+def _first(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    return first_of_group(count, np.array(pairs, np.int64).reshape(-1, 2))
 
 
 def relate(pictures: NDArray[np.uint8]) -> Relations:
@@ -65,6 +80,18 @@ def check_unused(out: Path, *, overwrite: bool) -> None:
             read_labelled_faces(out)
         except DataError:
             raise UsageError(f"{out}: it is not a data set that mien made, so it is not overwritten") from None
+
+
+def check_apart(out: Path, source: Path) -> None:
+    """Check that a data set may be made at `out` from what lies in `source`.
+
+    Raises:
+        UsageError: one of the two lies in the other.
+
+    """
+    here, there = out.resolve(), source.resolve()
+    if there.is_relative_to(here) or here.is_relative_to(there):
+        raise UsageError(f"{out}: it and {source} lie in each other; name a folder beside it")
 
 
 def write_metadata(

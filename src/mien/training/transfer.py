@@ -76,8 +76,8 @@ def transfer_job(recipe: TransferRecipe, inputs: Inputs) -> Job:
 def parted(faces: LabelledFaces, recipe: TransferRecipe) -> tuple[NDArray[np.intp], ...]:
     """Return the rows to train on, to choose by and to report on, of those with one of the recipe's emotions.
 
-    All pictures of one origin (`group`, and what looks the same) fall on one side. Nothing that looks like a row to
-    choose by or to report on is trained on.
+    All faces of one origin (picture, page, and what looks the same) fall on one side. Nothing that looks like a row
+    to choose by or to report on is trained on.
 
     Raises:
         DataError: an emotion has no row to train on or to choose by.
@@ -99,7 +99,7 @@ def parted(faces: LabelledFaces, recipe: TransferRecipe) -> tuple[NDArray[np.int
 
 def _sides(faces: LabelledFaces, recipe: TransferRecipe) -> NDArray[np.intp]:
     """Return for each row the part that its origin is drawn for, 0 to 2, in those shares for each label."""
-    _, first, inverse = np.unique(faces.similar, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(faces.origins, return_index=True, return_inverse=True)
     labels, random = faces.labels[first], np.random.default_rng(recipe.seed)
     sides = np.zeros(len(first), np.intp)
     for label in np.unique(labels):

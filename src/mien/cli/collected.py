@@ -1,0 +1,102 @@
+"""How far collecting is, and what came of it, for people."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import typer
+
+from mien.cli.columns import in_columns
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from mien.collect.collecting import Progress, Report
+    from mien.collect.results import Tally
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_MOST = 25  # labels in the summary on a terminal
+
+
+class Bar:
+    """A bar over the pictures that are wanted, on standard error, where that is a terminal."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Something has been done."""
+        if not self._shown:
+            return
+        if self._bar is None or self._task is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.fields[what]}", markup=False),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[failed]} failed"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None, what="", failed=0)
+            self._bar.start()
+        query = progress.query
+        what = query.label if query.label == query.word else f"{query.label}: {query.word}"
+        self._bar.update(
+            self._task, total=progress.wanted, completed=progress.kept, what=what, failed=progress.failed
+        )
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """While the context lasts, let what ends a program, SIGTERM or SIGHUP, do what Ctrl-C does."""
+    before = {}
+    heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not so in a shell's background
+    for number in _SIGNALS if heard else ():
+        handler = signal.getsignal(number)
+        if handler not in (signal.SIG_IGN, None):
+            before[number] = signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def print_report(report: Report) -> None:
+    """Print what became of the results, a row for each label and each provider, on standard error."""
+    labels = dict(list(report.labels.items())[:_MOST])
+    for head, tallies in (("label", labels), ("provider", report.providers)):
+        typer.echo(f"{_table(head, tallies)}\n", err=True)
+    if rest := len(report.labels) - len(labels):
+        kept = sum(tally.kept for tally in report.labels.values())
+        typer.echo(f"and {rest} more labels; {kept} pictures in all", err=True)
+
+
+def _table(head: str, tallies: Mapping[str, Tally]) -> str:
+    rows = [
+        [name, str(tally.found), str(tally.kept), ", ".join(f"{why} {n}" for why, n in tally.failed.most_common())]
+        for name, tally in tallies.items()
+    ]
+    return in_columns([head, "found", "kept", "not kept"], rows, right=(1, 2))

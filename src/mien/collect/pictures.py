@@ -1,0 +1,89 @@
+"""Bytes → a picture file that is named by its content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from mien.collect.collection import PICTURES
+from mien.collect.failures import FetchError
+from mien.errors import SourceError
+from mien.sources.opening import HEAD, recognise_picture
+
+_SUFFIXES = {  # by what Pillow calls the format
+    "JPEG": "jpg",
+    "MPO": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+    "HEIF": "heic",
+}
+
+_PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A picture file: its path in the collection, with slashes, its sha256, and its size in bytes and in pixels."""
+
+    file: str
+    sha256: str
+    size: int
+    width: int
+    height: int
+
+
+def store_picture(content: bytes, folder: Path, *, max_pixels: int) -> Stored:
+    """Write `content` into the collection `folder`, whole or not at all, and return where it is.
+
+    Raises:
+        FetchError: it is no picture in a format that is accepted, or has more than `max_pixels`.
+        OSError: it cannot be written.
+
+    """
+    form, (width, height) = _recognise(content, max_pixels)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = f"{PICTURES}/{sha256[:2]}/{sha256}.{_SUFFIXES[form]}"
+    path = folder / file
+    if not path.exists() or path.stat().st_size != len(content):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # under a name of its own: the same bytes may be coming from another address at this moment
+        partial = path.with_name(f".{path.name}.{uuid4().hex}{_PARTIAL}")
+        with partial.open("xb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    return Stored(file, sha256, len(content), width, height)
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a run that was ended has left in the middle of writing."""
+    for path in (folder / PICTURES).glob(f"*/.*{_PARTIAL}"):
+        path.unlink(missing_ok=True)
+
+
+def _recognise(content: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
+    stream = io.BytesIO(content)
+    try:
+        image = recognise_picture(stream, content[:HEAD], "", max_pixels)
+    except SourceError as error:
+        if "over the limit" in str(error):
+            raise FetchError("too many pixels") from error
+        raise FetchError("not a picture", "it is damaged") from error
+    if image is None or image.format not in _SUFFIXES:
+        raise FetchError("not a picture", "of no format that is known" if image is None else str(image.format))
+    with image:
+        form, size = image.format, image.size
+        try:
+            image.verify()
+        except Exception as error:  # the decoders' exceptions have no common parent
+            raise FetchError("not a picture", "it is damaged") from error
+    return form, size

@@ -1,0 +1,1 @@
+"""Who answers queries: one small protocol, a file a service."""

@@ -19,9 +19,11 @@ ENV PATH=/opt/mien/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
     HOME=/tmp \
-    MIEN_HOST=0.0.0.0
+    MIEN_HOST=0.0.0.0 \
+    MIEN_PORT=8000
 USER 10001
-EXPOSE 8000
+EXPOSE ${MIEN_PORT}
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
+# a cluster may set MIEN_PORT to tcp://..., which the server takes for no port either
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["python", "-c", "import os, urllib.request as r; p = os.environ['MIEN_PORT']; r.urlopen(f'http://127.0.0.1:{p if p.isdecimal() else 8000}/healthz', timeout=4)"]
 CMD ["mien", "serve"]

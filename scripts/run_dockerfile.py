@@ -131,12 +131,13 @@ def try_out(stage: Stage) -> None:
                 raise SystemExit("the server did not become healthy")
             time.sleep(0.5)
         print(f"healthy after {time.monotonic() - begun:.1f} s")
+        address = f"http://127.0.0.1:{stage.environment['MIEN_PORT']}"
         picture = (ROOT / "examples" / "astronaut.jpg").read_bytes()
-        request = urllib.request.Request("http://127.0.0.1:8000/v1/analyze", picture, {"Content-Type": "image/jpeg"})
+        request = urllib.request.Request(f"{address}/v1/analyze", picture, {"Content-Type": "image/jpeg"})
         with urllib.request.urlopen(request, timeout=60) as response:
             (result,) = json.load(response)["results"]
         print(f"answered: {[face['emotion'] for face in result['faces']]}")
-        with urllib.request.urlopen("http://127.0.0.1:8000/", timeout=60) as response:
+        with urllib.request.urlopen(f"{address}/", timeout=60) as response:
             print(f"the page: {response.status}, {len(response.read())} bytes")
         server.send_signal(signal.SIGTERM)
         print(f"ended with status {server.wait(timeout=30)}")

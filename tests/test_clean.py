@@ -7,24 +7,26 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from mien.collect.cleaning import clean_pictures
+from mien.collect.cleaning import Cleaned, clean_pictures
 from mien.collect.collection import Collected
 from mien.collect.decisions import read_decisions
-from mien.collect.likeness import SIDE, framed, same_faces, view
+from mien.collect.likeness import FACE_SIDE, framed, same_faces, view
 from mien.collect.suspects import find_suspects
-from mien.collect.verdicts import Limits
+from mien.collect.verdicts import Requirements
 from mien.datasets.labelled import read_labelled_faces
 from mien.datasets.staging import staged_folder
 from mien.detectors import Mtcnn
@@ -219,6 +221,7 @@ def test_a_collection_that_was_changed_or_is_of_other_things(collection, people,
         clean_pictures(collection, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_training_splits_by_page(collection, tmp_path):
     pytest.importorskip("torch", reason="needs the extra train")
     from mien.training.recipe import shipped_recipe
@@ -253,7 +256,7 @@ def test_as_a_recipe_takes_them(run, folder, tmp_path, options, size, mode):
 def test_every_face_of_a_group(folder, tmp_path):
     with Image.open(EXAMPLES / "three_people.jpg") as three:
         put(folder / "happy" / "three.png", three)
-    done = clean_pictures(folder, tmp_path / "faces", limits=Limits(faces="all", min_face=30, min_sharpness=10))
+    done = clean_pictures(folder, tmp_path / "faces", limits=Requirements(faces="all", min_face=30, min_sharpness=10))
     assert done.kept == {"happy": 9, "sad": 6}
     faces = read_labelled_faces(tmp_path / "faces")
     group = faces.columns["file"] == "happy/three.png"
@@ -289,6 +292,7 @@ def test_pictures_that_are_faces_already(shared, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_nothing_that_is_tested_on(shared, folder, people, tmp_path):
     """A set of faces, framed in its own way; its originals; and a data set made of the same pictures."""
     faces = real_faces(shared, "public_test")
@@ -331,8 +335,105 @@ def test_one_photograph_in_two_pictures(people):
     rows, again = views([one.point(lambda level: 0.9 * level + 10).resize((500, 375)) for one in pictures])
     known = [(i, rows[j]) for i, j in same_faces(first, framed(again))]
     assert all(i == row for i, row in known) and len(known) >= 10
-    blank = np.full((1, SIDE, SIDE), 90, np.uint8)
+    blank = np.full((1, FACE_SIDE, FACE_SIDE), 90, np.uint8)
     assert list(same_faces(first, blank)) == []
+
+
+@pytest.fixture
+def plain(tmp_path) -> Path:
+    """Return a folder for each class of pictures that are taken for faces as they are, which is fast."""
+    for i in range(8):
+        put(tmp_path / "web" / ("happy", "sad")[i % 2] / f"{i}.png", backdrop(i, (64, 64)))
+    return tmp_path / "web"
+
+
+def clean_plain(folder: Path, out: Path, **options: Any) -> Cleaned:
+    return clean_pictures(folder, out, detector="none", limits=Requirements(min_sharpness=0), **options)
+
+
+def test_ended_and_started_again(plain, tmp_path):
+    """Where a run was ended the next one goes on, and makes the same."""
+    shutil.copytree(plain, tmp_path / "copy" / "web")
+    assert clean_plain(tmp_path / "copy" / "web", tmp_path / "wanted").kept == {"happy": 4, "sad": 4}
+
+    def end(what: str, done: int, of: int) -> None:
+        if (what, done) == ("faces", 3):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        clean_plain(plain, tmp_path / "faces", progress=end)
+    assert not (tmp_path / "faces").exists()
+    found = (plain / ".cleaning.jsonl").read_bytes()
+    assert found.count(b"\n") == 3
+    (plain / ".cleaning.jsonl").write_bytes(found + b'{"picture": "cut sho')
+    clean_plain(plain, tmp_path / "faces")
+    lines = (plain / ".cleaning.jsonl").read_bytes()
+    assert lines.startswith(found)
+    assert len({json.loads(line)["picture"] for line in lines.splitlines()}) == lines.count(b"\n") == 8
+    assert tree(tmp_path / "faces") == tree(tmp_path / "wanted")
+
+
+def test_what_is_kept_of_findings_may_be_damaged(plain, tmp_path):
+    clean_plain(plain, tmp_path / "wanted")
+    kept = plain / ".cleaning.jsonl"
+    good = [json.loads(line) for line in kept.read_text().splitlines()]
+
+    def line(i: int, picture: object = None, **face: object) -> str:
+        faces = [{**good[i]["faces"][0], **face}]
+        return json.dumps({**good[i], "picture": good[i]["picture"] if picture is None else picture, "faces": faces})
+
+    large = int("9" * 400)
+    damaged = [line(0, []), line(1, box=[large, 0, 0, 0]), line(2, box=[float("inf"), 0, 9, 9]), line(3, score=large)]
+    kept.write_text("".join(f"{one}\n" for one in [*damaged, line(4, box=["a"]), "7", "[]", "\x00"]))
+    clean_plain(plain, tmp_path / "faces")
+    assert tree(tmp_path / "faces") == tree(tmp_path / "wanted")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes, devices")
+def test_names_that_are_long_or_no_text_end_nothing(plain, tmp_path):
+    (tmp_path / "both").mkdir()
+    plain.rename(tmp_path / "both" / "train")
+    shutil.copytree(tmp_path / "both" / "train", tmp_path / "both" / "test")
+    folder = os.fsencode(tmp_path / "both" / "train" / "happy")
+    names = [b"\xff.jpg", b"\xfe.jpg", b"\xfc" * 100 + b".jpg", b"n" * 251 + b".jpg"]
+    for name in names:
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(b"\xff\xd8\xff" + name)
+    (tmp_path / "both" / "test" / "happy" / ("n" * 251 + ".jpg")).write_bytes(b"\xff\xd8\xff")
+    clean_plain(tmp_path / "both", tmp_path / "faces")
+    copies = [
+        tmp_path / "faces" / row["copy"] for row in rejected(tmp_path / "faces") if row["reason"] == "unreadable"
+    ]
+    assert sorted(path.read_bytes()[3:] for path in copies) == sorted([*names, b""])
+
+
+def test_a_killed_run_loses_no_decision(plain, tmp_path):
+    """As staging leaves it between its two renames: the decisions are in the set that was put aside."""
+    out = tmp_path / "faces"
+    clean_plain(plain, out)
+    picture = read_labelled_faces(out).columns["picture"][0]
+    decided = {"mien": "decisions", "decisions": [{"picture": picture, "face": 1, "decision": "drop"}]}
+    (out / "decisions.json").write_text(json.dumps(decided))
+    scratch = tmp_path / "faces.partial-dead"
+    scratch.mkdir()
+    (scratch / ".claimed").touch()
+    out.rename(scratch / "old")
+    assert clean_plain(plain, out, overwrite=True).decided == 1
+    assert read_decisions(out / "decisions.json") == {(picture, 1): False}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faces", "web"]
+
+
+def test_halves_of_letters_in_a_collection(tmp_path):
+    lines = [
+        replace(collected(tmp_path / "web", backdrop(i, (64, 64)), ("happy", "sad")[i % 2], page=""), title=title)
+        for i, title in enumerate(["half \ud800", "\0", "", ""])
+    ]
+    lines[3] = replace(lines[3], file="pictures/\ud800.jpg", provider="\udfff")
+    text = "".join(f"{json.dumps(asdict(line))}\n" for line in lines)
+    (tmp_path / "web" / "provenance.jsonl").write_text(text)
+    done = clean_plain(tmp_path / "web", tmp_path / "faces", suspect=True)
+    assert sum(done.kept.values()) == 3
+    assert "half \ufffd" in read_labelled_faces(tmp_path / "faces").columns["title"]
+    assert [row["file"] for row in rejected(tmp_path / "faces")] == ["pictures/\ufffd.jpg"]
 
 
 def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
@@ -341,6 +442,7 @@ def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(run, shared, tmp_path):
     faces = real_faces(shared, "train")
     for i in range(24):
@@ -371,6 +473,7 @@ def test_killed_and_started_again(run, shared, tmp_path):
     assert tree(tmp_path / "faces") == tree(tmp_path / "wanted")
 
 
+@pytest.mark.slow
 def test_killed_while_it_writes(run, folder, tmp_path):
     """Nothing half-written stands under the name, an earlier set is kept, and nothing is left lying about."""
     assert run("clean", folder, "--out", tmp_path / "faces", "--size", "48").status == 0
@@ -401,7 +504,7 @@ def test_two_at_once_leave_each_other_alone(tmp_path):
 def test_what_was_found_is_found_for_other_limits_too(folder, tmp_path):
     clean_pictures(folder, tmp_path / "one")
     before = (folder / ".cleaning.jsonl").read_bytes()
-    done = clean_pictures(folder, tmp_path / "two", limits=Limits(min_face=170))
+    done = clean_pictures(folder, tmp_path / "two", limits=Requirements(min_face=170))
     assert (folder / ".cleaning.jsonl").read_bytes() == before
     assert any(reason == "small" for _, reason in done.rejected)
 
@@ -430,6 +533,12 @@ def test_errors_are_one_line(run, folder, tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(UsageError, match="not a data set that mien made"):
         clean_pictures(folder, tmp_path / "mine", overwrite=True)
+
+
+def test_the_help_names_its_files_at_80_columns(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = run("clean", "--help")
+    assert "suspects.html" in done.out and "decisions.json" in done.out and "…" not in done.out
 
 
 def test_decisions_are_obeyed(folder, people, tmp_path):
@@ -493,6 +602,10 @@ def test_a_moved_face_stays_with_its_copies(folder, people, tmp_path):
             "decision 1: no emotion is called odd",
         ),
         ('{"mien": "decisions", "decisions": [{"face": 1, "decision": "keep"}]}', "it names no picture and face"),
+        (
+            '{"mien": "decisions", "decisions": [{"picture": "\\ud800", "face": 1, "decision": "keep"}]}',
+            "it names no picture and face",
+        ),
     ],
 )
 def test_broken_decisions(tmp_path, text, reason):
@@ -515,7 +628,7 @@ def test_labels_in_doubt_are_those_that_a_model_contradicts():
     found = find_suspects(labels, scores, known)
     assert [(one.index, one.other) for one in found] == [(3, Emotion.SAD), (7, Emotion.HAPPY)]
     assert found[0].margin == pytest.approx(-0.8)
-    with pytest.raises(UsageError, match="doubts take two at least"):
+    with pytest.raises(UsageError, match=r"doubts take two at least: .* leave out --suspect"):
         find_suspects([Emotion.HAPPY] * 9, scores, known)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from PIL import Image
 from mien.datasets.importing import import_faces
 from mien.datasets.labelled import VOTES, LabelledFaces, read_labelled_faces
 from mien.datasets.merging import merge_faces
-from mien.datasets.splitting import split_faces
+from mien.datasets.naming import free_name, place_in
+from mien.datasets.splitting import draw_splits, split_faces
 from mien.datasets.statistics import data_statistics
 from mien.errors import DataError, SourceError, UsageError
 
@@ -85,6 +87,7 @@ def test_statistics(run, tmp_path):
     assert (done.status, done.err) == (1, "mien: 1 pictures are missing, such as train/sad/3.png\n")
 
 
+@pytest.mark.slow  # it loads torch
 def test_the_fingerprint_is_that_of_a_run(tmp_path):
     pytest.importorskip("torch", reason="needs the extra train")
     from mien.training.folder import fingerprint
@@ -134,10 +137,26 @@ def test_look_alikes_that_nobody_noted_stay_together(tmp_path):
     assert len(set(faces.splits[rows])) == len(set(faces.similar[rows])) == 1
 
 
+def test_sources_of_many_sizes_give_the_shares_that_are_asked_for():
+    wanted = {"train": 0.7, "val": 0.15, "test": 0.15}
+    for seed in range(20):
+        sizes = (np.random.default_rng(seed).lognormal(0.5, 1.3, 60) + 1).astype(int)
+        sources = np.repeat(np.arange(len(sizes)), sizes)
+        labels = ["happy" if source % 2 else "sad" for source in sources.tolist()]
+        drawn = draw_splits(labels, sources, wanted, seed=seed)
+        counts = Counter(drawn)
+        assert all(abs(counts[name] / len(drawn) - share) < 0.01 for name, share in wanted.items()), seed
+        assert drawn == draw_splits(labels, sources, wanted, seed=seed)
+        assert drawn != draw_splits(labels, sources, wanted, seed=seed + 100)
+        assert len(set(zip(sources.tolist(), drawn, strict=True))) == len(sizes)
+
+
 def test_splits_that_cannot_be(tmp_path):
     data = make(tmp_path, "set", count=4)
     add_columns(data, page=["one"] * 6)
-    with pytest.raises(UsageError, match="its 1 sources are too few to give val one"):
+    with pytest.raises(
+        UsageError, match="none of its 1 sources falls to val; give it a larger share, or leave it out"
+    ):
         split_faces(data, tmp_path / "new", shares=SHARES)
     assert not (tmp_path / "new").exists()
     with pytest.raises(UsageError, match="lie in each other"):
@@ -210,3 +229,95 @@ def test_merges_that_cannot_be(run, tmp_path):
     done = run("data", "merge", one, make(tmp_path, "two", count=2), "--out", one)
     assert (done.status, len(done.err.splitlines())) == (2, 1)
     assert "exists already" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train/{victim}", "train"),  # as train//…
+        ("{victim}", "train"),
+        ("../victim/notes.png", "train"),
+        ("train/../../victim/notes.png", "train"),
+        ("train/\0.png", "train"),
+        ("", "train"),
+        ("train/happy/0.png", "{victim}"),
+        ("train/happy/0.png", ".."),
+        ("train/happy/0.png", "train/x"),
+    ],
+)
+def test_a_foreign_set_is_held_to_its_folder(run, tmp_path, name, split):
+    one, two = make(tmp_path, "one", count=2), make(tmp_path, "two", first=500, count=2)
+    victim = tmp_path / "victim" / "notes.png"
+    victim.parent.mkdir()
+    victim.write_text("precious")
+    name, split = name.format(victim=victim), split.format(victim=victim)
+    metadata = one / "metadata.csv"
+    lines = metadata.read_text().splitlines()
+    lines[1] = ",".join([name, split, *lines[1].split(",")[2:]])
+    metadata.write_text("\n".join(lines))
+    for arguments in (("split", one), ("merge", one, two), ("stats", one)):
+        done = run("data", *arguments, *(["--out", tmp_path / "new"] if arguments[0] != "stats" else []))
+        assert done.status == 1 and len(done.err.splitlines()) == 1
+        assert "metadata.csv, line 2: " in done.err and "Traceback" not in done.err
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "new").exists() and [path.name for path in victim.parent.iterdir()] == ["notes.png"]
+
+
+def test_nothing_is_placed_outside_a_set_that_is_made(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train").symlink_to(tmp_path)
+    for name in ("train/x.png", "../x.png", f"{tmp_path}/x.png"):
+        with pytest.raises(DataError, match="not the name of a picture within a data set"):
+            place_in(tmp_path / "set", name)
+    assert place_in(tmp_path / "set", "test/x.png").parent.is_dir()
+
+
+def test_names_are_numbered_and_fit():
+    taken: set[str] = set()
+    names = [
+        free_name(name, taken) for name in ("a/B.jpg", "a/b.jpg", "a/b-2.jpg", "b/b.jpg", "a/.hidden", "a/b.jpg")
+    ]
+    assert names == ["a/B.jpg", "a/b-2.jpg", "a/b-2-2.jpg", "b/b.jpg", "a/.hidden", "a/b-3.jpg"]
+    long = [
+        free_name(f"a/{letter * 300}{end}", taken)
+        for letter in "n\u00fc\ufffd"
+        for end in (".jpg", ".jpg", "." * 300)
+    ]
+    assert len(set(long)) == 9
+    assert all(200 < len(name.removeprefix("a/").encode()) <= 255 for name in long)
+    assert long[1].endswith("n-2.jpg")
+    assert [free_name("set.v1", taken, suffix="") for _ in range(2)] == ["set.v1", "set.v1-2"]
+
+
+def test_pictures_without_an_end_are_missing(run, tmp_path):
+    data = make(tmp_path, "set", count=4)
+    (data / "train/happy/0.png").unlink()
+    (data / "train/happy/0.png").symlink_to("/dev/zero")
+    (data / "train/happy/1.png").unlink()
+    os.mkfifo(data / "train/happy/1.png")
+    done = run("data", "stats", data)
+    assert (done.status, done.err) == (1, "mien: 2 pictures are missing, such as train/happy/0.png\n")
+    for name in ("0.png", "1.png"):
+        with pytest.raises(SourceError, match=name):
+            split_faces(data, tmp_path / "new", shares={"train": 1.0})
+        (data / "train/happy" / name).unlink()
+        face(1).save(data / "train/happy" / name)
+    (data / "metadata.csv").unlink()
+    (data / "metadata.csv").symlink_to("/dev/zero")
+    done = run("data", "stats", data)
+    assert done.status == 1 and done.err.endswith("metadata.csv: it is no file\n")
+
+
+def test_what_a_killed_run_had_put_aside_comes_back_before_anything_is_asked(tmp_path):
+    """As staging leaves it between its two renames."""
+    data, out = make(tmp_path, "set", count=2), tmp_path / "new"
+    split_faces(data, out, shares={"train": 1.0})
+    (out / "mine.txt").write_text("precious")
+    scratch = tmp_path / "new.partial-dead"
+    scratch.mkdir()
+    (scratch / ".claimed").touch()
+    out.rename(scratch / "old")
+    with pytest.raises(UsageError, match="exists already"):
+        split_faces(data, out, shares={"train": 1.0})
+    assert (out / "mine.txt").read_text() == "precious"
+    assert not scratch.exists()

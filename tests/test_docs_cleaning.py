@@ -44,6 +44,7 @@ def here(shared, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_command_does_what_it_says(run, here):
     assert len(COMMANDS) >= 10
     for line in COMMANDS:

@@ -46,6 +46,8 @@ def test_commands(line, web, run, tmp_path, monkeypatch):
     variables, _, command = line.partition("mien ")
     assert variables in ("", "MIEN_OPENVERSE_URL=http://127.0.0.1:8000/v1 ")
     options = [] if "--allow-private" in command else ["--allow-private"]
+    if "--remove" in command:
+        assert run("collect", "queries.toml", "--out", "web", *options, "--delay", "0", "--limit", "8").status == 0
     done = run(*shlex.split(command), *options, "--delay", "0")
     assert done.status == 0, done.err
     out = re.search(r"--out (\S+)", command)[1]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import re
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +23,12 @@ from PIL import Image
 pytest.importorskip("gradio", reason="needs the extra serve")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
 
+import mien  # noqa: E402
 from mien.emotions import SETS, Emotion  # noqa: E402
 from mien.models.metadata import KEY as METADATA  # noqa: E402
+from mien.serve.jobs import FilmJobs  # noqa: E402
+from mien.serve.logs import JsonLines  # noqa: E402
+from mien.serve.page.film_run import FilmRuns  # noqa: E402
 from mien.serve.page.uploads import Uploads  # noqa: E402
 
 from conftest import ASTRONAUT_FACE, COMPLETE, EXAMPLES, overlap, write_model  # noqa: E402
@@ -34,6 +40,12 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
+ACCESSIBILITY = Path(__file__).with_name("accessibility.js").read_text(encoding="utf-8")
+FOCUSED = """() => {
+    const one = document.activeElement, seen = [one, one.closest('label')].filter(Boolean).map(getComputedStyle);
+    return [one.getAttribute('aria-label') || one.innerText || one.value || '',
+            seen.some(style => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2)];
+}"""
 KEY = "a key that nobody guesses"
 expect = playwright.expect
 
@@ -119,16 +131,10 @@ class Visit:
         self.page.set_viewport_size({"width": 1280, "height": 900})
         assert (inner, wide) == (390, 390)
 
-    def nameless(self) -> list[str]:
-        """Return the markup of what can be operated but has no name for screen readers."""
-        return self.page.evaluate(
-            """() => [...document.querySelectorAll(
-                 'button, input, select, textarea, summary, video, a[href], [role=button], [role=radiogroup]')]
-               .filter(one => one.checkVisibility() && one.type !== 'hidden')
-               .filter(one => !(one.getAttribute('aria-label') || one.labels?.[0]?.innerText || one.innerText
-                                || one.title || one.querySelector('img')?.alt))
-               .map(one => one.outerHTML.slice(0, 200))"""
-        )
+    def wrong(self) -> list[str]:
+        """Return what somebody could not see, read or operate, and numbers that are not written as the others."""
+        text = self.page.locator("body").inner_text()
+        return [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d%.*", text)]
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +161,9 @@ def test_picture_to_boxes_and_numbers(visit: Visit) -> None:
         assert set(shares) == set(Emotion)
         assert sum(shares.values()) == pytest.approx(100, abs=0.5)
     expect(visit.page.locator("#mien-annotated img")).to_be_visible()
-    assert visit.nameless() == []
     visit.page.get_by_text("All scores as a table").click()
     assert visit.page.locator("#mien-numbers .mien-table tbody tr").count() == 3
+    assert visit.wrong() == []
     visit.fits_a_phone()
 
 
@@ -193,7 +199,9 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     def tab_to(name: str) -> None:
         for _ in range(30):
             page.keyboard.press("Tab")
-            if name in page.evaluate("document.activeElement.ariaLabel || document.activeElement.innerText || ''"):
+            focused, visible = page.evaluate(FOCUSED)
+            assert visible, f"one does not see that {focused} has the focus"
+            if name in focused:
                 return
         pytest.fail(f"Tab does not come to {name}")
 
@@ -204,6 +212,25 @@ def test_by_keyboard_alone(visit: Visit) -> None:
     tab_to("Make a prediction")
     page.keyboard.press("Enter")
     visit.status("1 face found: happy")
+    page.get_by_role("radio", name="All 8").focus()
+    forced = page.get_by_text("They force a choice")
+    expect(forced).to_be_hidden()
+    for name in ("Seven", "Five"):
+        page.keyboard.press("ArrowRight")
+        expect(page.get_by_role("radio", name=name)).to_be_checked()
+        expect(page.get_by_role("radio", name=name)).to_have_attribute("name", "mien-emotions")
+    expect(forced).to_be_visible()
+    visit.choose("All 8")
+
+
+def test_all_tabs_are_equally_wide(visit: Visit) -> None:
+    widths = set()
+    for tab in ("Video", "Webcam", "Picture"):
+        visit.open(tab)
+        visit.page.wait_for_timeout(100)
+        assert visit.wrong() == []
+        widths.add(visit.page.locator(".mien-head").bounding_box()["width"])
+    assert len(widths) == 1
 
 
 def test_a_broken_file_and_an_empty_picture(visit: Visit) -> None:
@@ -232,7 +259,7 @@ def test_video_to_timeline(visit: Visit, shared, tmp_path, temporary) -> None:
     played.evaluate("film => film.readyState || new Promise(done => film.addEventListener('loadeddata', done))")
     assert played.evaluate("film => film.duration") == pytest.approx(1.5, abs=0.3)
     visit.fits_a_phone()
-    assert visit.nameless() == []
+    assert visit.wrong() == []
     name, content = visit.download("Annotated film (MP4)")
     with av.open(io.BytesIO(content)) as annotated:
         assert name == "clip-annotated.mp4" and annotated.streams.audio
@@ -246,7 +273,8 @@ def test_video_to_timeline(visit: Visit, shared, tmp_path, temporary) -> None:
 
 def test_a_film_is_cancelled_and_so_is_one_whose_sender_leaves(visit: Visit, shared, temporary) -> None:
     visit.open("Video")
-    visit.page.get_by_role("button", name="Clear").click()
+    if visit.page.get_by_role("button", name="Clear").count():
+        visit.page.get_by_role("button", name="Clear").click()
     visit.page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
     visit.page.locator("#mien-film video").wait_for()
     status = visit.page.locator("#mien-film-status")
@@ -267,13 +295,65 @@ def test_a_film_is_cancelled_and_so_is_one_whose_sender_leaves(visit: Visit, sha
         assert not list(temporary.glob(copies)) and not list(temporary.rglob("results.*"))
 
 
+def test_a_film_is_cancelled_before_it_has_come_and_before_it_is_a_job(
+    visit: Visit, shared, temporary, monkeypatch
+) -> None:
+    here, go_on, reserve = threading.Event(), threading.Event(), FilmJobs.reserve
+
+    def later(jobs: FilmJobs) -> str:
+        here.set()
+        go_on.wait(60)
+        return reserve(jobs)
+
+    monkeypatch.setattr(FilmJobs, "reserve", later)
+    page, uploads = visit.page, []
+    status, predict, cancel = (page.locator(f"#mien-film-{name}") for name in ("status", "predict", "cancel"))
+    visit.open("Video")
+    page.route("**/gradio_api/upload?*", lambda route: uploads.append(route))
+    page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
+    predict.click()
+    expect(status).to_contain_text("The film is on its way…")
+    cancel.click()
+    expect(status).to_contain_text("Cancelled: nothing of the film is kept.", timeout=20_000)
+    uploads.pop().continue_()
+    page.unroute("**/gradio_api/upload?*")
+    page.locator("#mien-film video").wait_for()
+    # of what was asked for last it is still known that it was cancelled; now it is asked for again
+    predict.click()
+    expect(status).to_contain_text("Looking at the film…", timeout=20_000)
+    assert here.wait(20)
+    cancel.click()
+    expect(status).to_contain_text("Cancelled: nothing of the film is kept.", timeout=20_000)
+    expect(cancel).to_be_hidden()
+    go_on.set()
+    monkeypatch.undo()
+    # it has left no trace, and is taken when one has changed one's mind
+    predict.click()
+    expect(status).to_contain_text("frames analysed", timeout=20_000)
+    assert len(list(temporary.glob("mien-serve-*/tmp*.mp4"))) == 1
+    cancel.click()
+    expect(status).to_contain_text("Cancelled", timeout=20_000)
+
+
+def test_a_film_runs_once_and_not_if_it_was_called_off_before() -> None:
+    runs = FilmRuns(None)  # which they need only for work
+    first, again = runs.begin("token"), runs.begin("token")
+    assert again.is_off and not first.is_off
+    runs.end("token", again)
+    assert not first.is_off
+    runs.call_off("token")
+    assert first.is_off
+    runs.call_off("early")
+    assert runs.begin("early").is_off
+
+
 def test_webcam(visit: Visit) -> None:
     visit.open("Webcam")
     page = visit.page
     page.get_by_role("button", name="Start the camera").click()
     page.locator(".mien-webcam .mien-card").wait_for()
     assert numbers(page.locator(".mien-webcam .mien-card"))["happy"] > 90
-    assert visit.nameless() == []
+    assert visit.wrong() == []
     answers = "Number(document.querySelector('#mien-webcam [data-answers], [data-answers]').dataset.answers)"
     before = page.evaluate(answers)
     page.wait_for_timeout(1500)
@@ -311,11 +391,15 @@ def test_sign_in_and_dark_and_another_model(browser, temporary, tmp_path) -> Non
         ink = f"element => ({light})(getComputedStyle(element).color)"
         card = page.locator("#mien-numbers .mien-card").first
         assert card.evaluate(shade) < 60 and card.locator("th").first.evaluate(ink) > 200
+        for button in ("#mien-predict", "#mien-annotated button[aria-label]"):
+            page.locator(button).first.hover()
+            page.wait_for_timeout(300)  # colours change gradually
+            assert visit.wrong() == []
         visit.choose("mine")
         expect(page.get_by_role("radio", name="Five")).to_have_count(0)
         page.locator("#mien-predict").click()
         expect(page.locator("#mien-numbers .mien-card").first.locator("tr")).to_have_count(2)
-        assert visit.nameless() == [] and not foreign(visit)
+        assert visit.wrong() == [] and not foreign(visit)
         visit.context.close()
         assert httpx.get(f"{server}/config").status_code == 401
 
@@ -425,6 +509,69 @@ def test_routes_that_the_page_does_not_need(client, listener, method: str, path:
     answer = client.request(method, path.format(address=address), json=body if method == "POST" else None)
     assert refused(answer)
     assert nobody_came(listener)
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the server writes to its log meanwhile."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    loggers = [logging.getLogger(name) for name in ("mien.serve", "uvicorn", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+    loggers[0].setLevel(logging.INFO)
+    yield stream
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def test_errors_of_the_framework_are_problem_documents(client, log, capfd) -> None:
+    join, mine = "/gradio_api/queue/join", {"session_hash": "mine"}
+    posts = [
+        *((join, body) for body in ({}, [], 1, {"data": []}, {"data": [], "fn_index": [1], **mine})),
+        *((join, {"data": [], "fn_index": index, **mine}) for index in (99, -1, True, "1", None, 1)),
+        (join, {"data": [None, "all", None], "fn_index": 1}),
+        (join, {"data": [None, "all", None], "fn_index": 1, "trigger_id": "x", **mine}),
+        ("/gradio_api/cancel", {}),
+        ("/gradio_api/reset", {}),
+        ("/gradio_api/upload", {}),
+    ]
+    answers = [client.post(path, json=body) for path, body in posts]
+    answers += [client.get(path) for path in ("/gradio_api/queue/data", "/assets/none.js", "/static/none.js")]
+    for answer in answers:
+        assert 400 <= answer.status_code < 500, answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        assert answer.json()["detail"] and "\n" not in answer.json()["detail"]
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [line["status"] for line in lines if line["level"] == "info"] == [answer.status_code for answer in answers]
+    assert not [line for line in lines if line["level"] != "info"]
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+def told(client: httpx.Client, session: str) -> str:
+    """Return what a visitor's stream of events says, until it ends."""
+    return client.get("/gradio_api/queue/data", params={"session_hash": session}, timeout=20).text
+
+
+def test_events_that_break_are_told_without_a_trace(client, log, capfd) -> None:
+    assert '"session_not_found":true' in told(client, "nobody")
+    event = {"data": [5, "all", None], "fn_index": 1, "session_hash": "mine"}
+    assert client.post("/gradio_api/queue/join", json=event).status_code == 200
+    answer = told(client, "mine")
+    assert '"success":false' in answer and "This event has the wrong form." in answer
+    assert not [line for line in log.getvalue().splitlines() if json.loads(line)["level"] != "info"]
+    assert "Traceback" not in "".join([answer, *capfd.readouterr()])
+
+
+def test_nobody_learns_where_files_lie(client, temporary) -> None:
+    for path in ("/", "/config", "/gradio_api/info", "/gradio_api/startup-events"):
+        answer = client.get(path)
+        for folder in (temporary, temporary.resolve(), Path(mien.__file__).parent):
+            assert str(folder) not in answer.text, path
 
 
 def test_other_sites_learn_nothing(client) -> None:

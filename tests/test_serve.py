@@ -24,6 +24,7 @@ from mien.errors import UsageError
 from mien.results import Result
 from mien.serve.settings import from_environment
 from mien.serve.signin import ApiKey
+from mien.serve.throttle import Throttle
 
 from conftest import COMPLETE, EXAMPLES, overlap, write_model
 from serving import running
@@ -260,6 +261,78 @@ def test_without_the_key_nothing_but_health_is_open(closed, content):
             assert client.post("/v1/analyze", files={"files": content}, headers=right).status_code == 200
 
 
+def test_who_guesses_keys_has_to_wait(content):
+    """Also with the right one, or else a guess would tell; who has signed in goes on, and so do others."""
+    with running(api_key=KEY) as address, httpx.Client(base_url=address) as client, httpx.Client() as signed_in:
+        assert signed_in.post(address + "/sign-in", data={"key": KEY}).status_code == 303
+        for _ in range(30):  # who sends none does not guess
+            problem(client.get("/v1/models"), 401)
+        for number in range(9):
+            problem(client.get("/v1/models", headers={"X-API-Key": f"guess {number}"}), 401)
+        assert client.get("/v1/models", headers={"X-API-Key": KEY}).status_code == 200
+        assert client.post("/sign-in", data={"key": "guess"}).status_code == 401
+        for key in (KEY, "another guess"):
+            answer = client.get("/v1/models", headers={"Authorization": f"Bearer {key}"})
+            assert problem(answer, 429)["detail"].startswith("too many wrong keys came from your address")
+            assert 50 < int(answer.headers["retry-after"]) <= 60
+            form = client.post("/sign-in", data={"key": key})
+            assert (form.status_code, "Too many wrong keys" in form.text, "retry-after" in form.headers) == (
+                429,
+                True,
+                True,
+            )
+        assert signed_in.get(address + "/v1/models").status_code == 200
+        elsewhere = {"X-API-Key": KEY, "X-Forwarded-For": "192.0.2.7"}  # as a proxy on this machine says
+        assert client.get("/v1/models", headers=elsewhere).status_code == 200
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_throttle_forgets_and_does_not_grow():
+    throttle = Throttle(most=2, seconds=0.3)
+    for number in range(5000):
+        throttle.wrong(f"10.0.{number // 256}.{number % 256}")
+    assert len(throttle._wrongs) <= 4096
+    for number in range(2):
+        throttle.wrong(f"2001:db8::{number}")  # of one network
+    assert throttle.wait("2001:db8::9") == 1 and throttle.wait("2001:db8:0:1::9") == 0
+    time.sleep(0.35)
+    assert throttle.wait("2001:db8::9") == 0
+    throttle.wrong("2001:db8::9")
+    assert throttle.wait("2001:db8::9") == 0
+
+
+def test_other_names_are_not_answered_on_this_machine_alone(server, closed):
+    """A page can let its own name point here; then its requests come from the same origin."""
+    port = server.base_url.port
+    for host in (f"localhost:{port}", "LOCALHOST.", "127.0.0.1", f"[::1]:{port}"):
+        assert server.get("/v1/models", headers={"Host": host}).status_code == 200
+    for host in (f"rebound.example:{port}", "localhost.rebound.example", "10.0.0.1", "[::2]", ""):
+        answer = server.get("/v1/models", headers={"Host": host})
+        assert "--allowed-host" in problem(answer, 421)["detail"]
+        assert server.get("/readyz", headers={"Host": host}).status_code == 200
+    socket = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    shake = {**socket, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Host": "rebound.example"}
+    problem(server.get("/v1/live", headers=shake), 421)
+    # the key keeps them out
+    assert httpx.get(closed + "/v1/models", headers={"Host": "a.example", "X-API-Key": KEY}).status_code == 200
+
+
+def test_names_that_are_allowed(run):
+    with (
+        running(allowed_hosts=("Faces.example", "::2"), api_key=KEY) as address,
+        httpx.Client(base_url=address, headers={"X-API-Key": KEY}) as client,
+    ):
+        for host in ("faces.example:80", "localhost", "[::2]:8000"):
+            assert client.get("/v1/models", headers={"Host": host}).status_code == 200
+        problem(client.get("/v1/models", headers={"Host": "www.faces.example"}), 421)
+    assert from_environment({"MIEN_ALLOWED_HOSTS": "a.example, b.example"})["allowed_hosts"] == (
+        "a.example",
+        "b.example",
+    )
+    done = run("serve", "--allowed-host", "https://a.example/")
+    assert (done.status, "a name is as in example.org" in done.err) == (2, True)
+
+
 def test_people_sign_in_with_a_form(closed, content):
     with httpx.Client(base_url=closed, timeout=60) as client:
         page = client.get("/", headers={"Accept": "text/html"})
@@ -317,7 +390,8 @@ def test_a_stop_finishes_what_has_begun_and_the_log_tells_of_it(content):
         with socket.create_connection((host, int(port))) as slow, httpx.Client(base_url=address) as kept:
             kept.post("/v1/analyze", files={"files": ("a secret name.jpg", content)})
             head = (
-                f"POST /v1/analyze HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {len(content)}"
+                "POST /v1/analyze HTTP/1.1\r\nHost: localhost\r\n"
+                f"Content-Type: image/jpeg\r\nContent-Length: {len(content)}"
             )
             slow.sendall(head.encode() + b"\r\n\r\n" + content[:1000])
             time.sleep(0.3)
@@ -362,6 +436,42 @@ def test_a_page_that_is_open_does_not_hold_up_a_stop():
         process.stderr.close()
     assert "Traceback" not in said
     assert said.endswith("mien: stopped\n")
+
+
+@pytest.mark.slow
+def test_a_stop_lets_the_page_finish_its_prediction_and_its_disk_has_a_limit(content, tmp_path):
+    picture = io.BytesIO()
+    with Image.open(EXAMPLES / "three_people.jpg") as image:
+        image.resize((6000, 4000)).save(picture, "JPEG", quality=95)
+    process, address = start("--max-disk", "64", "--max-film", "64", page=True, TMPDIR=str(tmp_path))
+    try:
+        with httpx.Client(base_url=address, timeout=120) as client:
+            assert client.get("/?ref=https://elsewhere.example/page").status_code == 200  # links may carry addresses
+            (own,) = client.post("/gradio_api/upload", files={"files": ("a.jpg", picture.getvalue())}).json()
+            full = client.post("/gradio_api/upload", files={"files": ("b.jpg", bytes(63 << 20))})
+            assert "--max-disk" in problem(full, 507)["detail"]
+            events = [event for event in client.get("/config").json()["dependencies"] if event["backend_fn"]]
+            (event,) = [one for one in events if len(one["inputs"]) == 3 and len(one["outputs"]) < 9]
+            body = {
+                "data": [{"path": own, "meta": {"_type": "gradio.FileData"}}, "all", None],
+                "session_hash": "mine",
+            }
+            client.post("/gradio_api/queue/join", json={**body, "fn_index": event["id"]}).raise_for_status()
+            with client.stream("GET", "/gradio_api/queue/data?session_hash=mine") as stream:
+                told = ""
+                for line in stream.iter_lines():
+                    told += line
+                    if "process_starts" in line:
+                        process.send_signal(signal.SIGTERM)
+        assert "process_completed" in told and "faces found: " in told
+        assert process.wait(30) == 0
+        said = process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    assert "Traceback" not in said
+    assert list(tmp_path.glob("mien-serve-*")) == []
 
 
 def test_an_unexpected_error_is_logged_and_not_shown(caplog):
@@ -409,6 +519,7 @@ def test_flags_have_precedence_over_the_environment(tmp_path):
             "--origin https://Example.org/: an origin is as in https://example.org",
         ),
         (("--queue", "0"), "--queue is at least 1, not 0"),
+        (("--max-disk", "100"), "--max-disk 100 is less than one upload may have, 512 MB (--max-film)"),
         (("--host", "192.0.2.1"), "cannot listen on 192.0.2.1:8000"),
         (("--api-key-file", "/nowhere/key"), "--api-key-file /nowhere/key: cannot be read"),
         (("--model", "nothing.onnx", "--port", "0", "--no-page"), "nothing.onnx: there is no such model file"),
@@ -451,7 +562,8 @@ def test_without_the_extra_it_says_how_to_get_it(run, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["", KEY])
-def test_schemathesis_finds_nothing(key, tmp_path):
+def test_schemathesis_finds_nothing(key, tmp_path, monkeypatch):
+    monkeypatch.setattr("mien.serve.signin._WRONG", 10**9)  # it guesses keys
     with running(api_key=key, jobs=3, max_seconds=10) as address:
         sent = (f"X-API-Key: {key}", f"Authorization: Bearer {key}") if key else ()
         headers = [part for header in sent for part in ("--header", header)]

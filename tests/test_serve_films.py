@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 
 import av
@@ -404,6 +405,92 @@ def test_what_a_killed_server_leaves_is_swept(tmp_path, long_clip):
     with Storage(tmp_path) as storage:
         assert [name for name in os.listdir(tmp_path) if name.startswith("mien-")] == [storage.path.name]
         assert storage.path.stat().st_mode & 0o777 == 0o700
+
+
+def padded(film, path, size):
+    """Write a film with so many bytes that nobody needs behind it."""
+    path.write_bytes(film.read_bytes() + (size + 8).to_bytes(4, "big") + b"free" + bytes(size))
+    return path
+
+
+def test_what_lies_on_disk_has_a_limit(tmp_path, astronaut_pixels, clip):
+    """By its head, and as it comes; what is deleted makes room."""
+    long = make_film(tmp_path / "long.mp4", astronaut_pixels, 120.0, sound=None)
+    large = padded(long, tmp_path / "large.mp4", 1_500_000 - long.stat().st_size)
+    half = padded(clip, tmp_path / "half.mp4", 1_000_000)
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    with serving(folder, max_body=2, max_film=2, max_disk=2) as base:
+        first = send(base, large)
+        begun(base, first)
+        before = files(folder)
+        refused = send(base, half)
+        assert problem(refused, 507).startswith("the server keeps 2 MB at most (its --max-disk)")
+        assert refused.headers["retry-after"] == "30"
+        told = httpx.get(base + "/metrics").text
+        assert 1_500_000 < float(re.search(r"^mien_disk_bytes (\S+)$", told, re.MULTILINE)[1]) < 2 << 20
+
+        def slices():
+            for start in range(0, 1_100_000, 100_000):
+                yield half.read_bytes()[start : start + 100_000]
+
+        for path in ("/v1/videos", "/v1/analyze"):
+            answer = httpx.post(base + path, content=slices(), headers={"Content-Type": "application/octet-stream"})
+            assert "--max-disk" in problem(answer, 507)
+        assert files(folder) == before
+        delete_all(base, first)
+        assert files(folder) == []
+        done = send(base, half)
+        assert ended(base, done)["state"] == "done"
+        delete_all(base, done)
+
+
+def test_results_that_grow_beyond_what_there_is_room_for_are_cut(tmp_path, long_clip):
+    large = padded(long_clip, tmp_path / "large.mp4", 600_000)
+    with running(max_body=1, max_film=1, max_disk=1) as base:
+        job = ended(base, send(base, large))
+        assert job["state"] == "failed" and "--max-disk" in job["error"] and job["error"].startswith("large.mp4: ")
+        assert 0 < job["frames"] < 400
+        assert len(httpx.get(base + job["links"]["results"]).text.splitlines()) == job["frames"]
+
+
+def test_a_server_that_is_stopped_while_it_loads_leaves_nothing(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "mien", "serve", "--port", "0"]  # with the page, which takes long to load
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            end = time.monotonic() + PATIENCE
+            while not list(tmp_path.glob("mien-serve-*")) and time.monotonic() < end:
+                time.sleep(0.005)
+            time.sleep(0.1)
+            server.terminate()
+            said = server.stderr.read()
+            assert server.wait(PATIENCE) == 0
+        finally:
+            server.kill()
+    assert "listening" not in said and "Traceback" not in said
+    assert not list(tmp_path.glob("mien-serve-*"))
+
+
+def test_what_is_written_while_a_storage_is_closed_does_not_stay(tmp_path):
+    storage = Storage(tmp_path)
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            with suppress(OSError):
+                storage.file().write_bytes(b"late")
+            time.sleep(0.0005)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+    storage.close()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert os.listdir(tmp_path) == []
 
 
 def test_servers_do_not_sweep_each_other(tmp_path):

@@ -3,10 +3,12 @@
 import io
 import itertools
 import json
+import re
 import threading
 import time
 from contextlib import ExitStack
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
@@ -79,7 +81,31 @@ def test_a_broken_frame_is_told_and_the_next_is_answered(url, frames, astronaut_
         for number, message in enumerate(broken[1:], start=2):
             answer = ask(socket, message)
             assert answer["frame"] == number and isinstance(answer["error"], str) and "faces" not in answer
+            if message is large:
+                assert answer["error"].endswith("over the limit of 1 million pixels (the server's --max-pixels)")
         assert len(ask(socket, encoded(astronaut_pixels, "WEBP"))["faces"]) == 1
+
+
+def test_frames_are_counted(frames):
+    def figures(base):
+        return dict(re.findall(r"^(mien_live\S+) (\S+)$", httpx.get(f"{base}/metrics").text, re.MULTILINE))
+
+    with running() as base:
+        assert figures(base)['mien_live_frames_total{outcome="answered"}'] == "0.0"
+        with connect(f"{base.replace('http', 'ws')}/v1/live") as socket:
+            for frame in (*frames[:3], b"nothing"):
+                ask(socket, frame)
+            assert figures(base)["mien_live_cameras"] == "1.0"
+            for frame in frames:
+                socket.send(frame)
+            while json.loads(socket.recv(timeout=30))["frame"] != len(frames) + 3:
+                pass
+        found = figures(base)
+    answered, passed = (float(found[f'mien_live_frames_total{{outcome="{one}"}}']) for one in ("answered", "skipped"))
+    assert found['mien_live_frames_total{outcome="unreadable"}'] == "1.0"
+    assert answered + passed == len(frames) + 3 and answered > 3
+    assert float(found["mien_live_faces_total"]) == answered
+    assert float(found["mien_live_frame_seconds_count"]) == answered + 1
 
 
 def test_frames_that_come_too_fast_are_passed_over(url, frames):

@@ -396,6 +396,25 @@ def test_a_run_begins_from_a_model(run, finished, data, tmp_path, half):
             assert np.allclose((own / output.temperature).softmax(dim=1).numpy(), wanted, atol=1e-3)
 
 
+def test_the_last_epoch_is_exported_where_asked_for(run, finished, tmp_path):
+    from mien.training.folder import RunFolder
+
+    apart = tmp_path / "run"
+    shutil.copytree(finished, apart)
+    checkpoint = torch.load(apart / "checkpoints" / "last.ckpt", weights_only=True)
+    checkpoint["state_dict"]["network.votes.bias"][3] += 100.0  # what only the last epoch says
+    torch.save(checkpoint, apart / "checkpoints" / "last.ckpt")
+    assert RunFolder(apart).network_weights(last=True)["votes.bias"][3] > 50
+    for options, sure in (((), False), (("--last",), True)):
+        file = tmp_path / f"{len(options)}.onnx"
+        done = run("export", apart, file, *options)
+        assert done.status == 0, done.err
+        classifier = open_classifier(file)
+        said = classifier(np.full((1, 48, 48), 128, np.uint8))[0][0]
+        assert (said.argmax() == 3 and said[3] > 0.99) == sure
+        assert classifier.metadata.reproduce.endswith(" --last") == sure
+
+
 def test_a_model_of_other_layers_is_no_beginning(run, exported, data, tmp_path):
     other = _sets([*SMALL, "widths=[8, 32]"])
     done = run("train", "embedded", "--data", data, "--run", tmp_path / "o", "--init", exported, *other)

@@ -58,15 +58,13 @@ def clean(
     suspect: Annotated[
         bool,
         typer.Option(
-            "--suspect", help="Write DATASET/suspects.html: labels that a model doubts, to decide on with a key each."
+            "--suspect", help="Write a page, suspects.html: labels that a model doubts, to decide on with a key each."
         ),
     ] = False,
     model: Annotated[str, typer.Option(help="The model that doubts, by name, or an .onnx file.")] = "embedded",
     decisions: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Obey what that page saved, besides DATASET/decisions.json where that is there."
-        ),
+        typer.Option(metavar="FILE", help="Obey what that page saved, besides a decisions.json in DATASET."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier data set.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
@@ -80,7 +78,7 @@ def clean(
     from mien.cli.counting import Counting
     from mien.cli.interrupts import Interrupts
     from mien.collect.cleaning import clean_pictures
-    from mien.collect.verdicts import Limits
+    from mien.collect.verdicts import Requirements
 
     crop = _crop(recipe, size, grey)
     counting = Counting(shown=not quiet)
@@ -90,7 +88,7 @@ def clean(
                 folder,
                 out,
                 crop=crop,
-                limits=Limits(faces=faces, min_face=min_face, min_sharpness=min_sharpness),
+                limits=Requirements(faces=faces, min_face=min_face, min_sharpness=min_sharpness),
                 detector=detector,
                 against=against or (),
                 decisions=decisions,
@@ -146,7 +144,6 @@ def _tell(done: Cleaned, out: Path, crop: Crop) -> None:
             *(str(done.rejected.get((label, reason), 0)) for reason in reasons),
         ]
         for label in [*labels, *(label for label in done.kept if label not in done.pictures)]
-        if label in done.pictures or done.kept.get(label)
     ]
     if len(rows) > 1:
         rows.append(["together", *(str(sum(int(row[i]) for row in rows)) for i in range(1, len(rows[0])))])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli import options
 from mien.cli.messages import say
 
 if TYPE_CHECKING:
@@ -17,14 +16,14 @@ _POLITE = "Politeness and limits"
 
 
 def collect(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to collect into, or to go on in.")
+    ],
     queries: Annotated[
         str | None,
         typer.Argument(
             metavar="QUERIES", help="five, three, or a .toml file of labels and words; none with --imagenet."
         ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="DIR", help="The folder to collect into, or to go on in.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Pictures a word, in place of what QUERIES says.")
@@ -61,6 +60,14 @@ def collect(
         ),
     ] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Try again what failed in earlier runs.")] = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHA256|URL",
+            help="Collect nothing: delete that picture, by its sha256, url or page in provenance.jsonl, and never "
+            "fetch it again; may be repeated.",
+        ),
+    ] = None,
     concurrency: Annotated[
         int, typer.Option(min=1, rich_help_panel=_POLITE, help="Pictures to fetch at a time.")
     ] = 8,
@@ -78,7 +85,9 @@ def collect(
     max_bytes: Annotated[
         float, typer.Option(rich_help_panel=_POLITE, help="Leave out pictures of more than so many million bytes.")
     ] = 20.0,
-    max_pixels: options.MaxPixels = 80.0,
+    max_pixels: Annotated[
+        float, typer.Option(rich_help_panel=_POLITE, help="Leave out pictures of more than so many million pixels.")
+    ] = 80.0,
     timeout: Annotated[
         float, typer.Option(rich_help_panel=_POLITE, help="Seconds within which a picture must be there.")
     ] = 30.0,
@@ -108,12 +117,19 @@ def collect(
     from mien.collect.limits import Limits
     from mien.collect.providers.opening import DEFAULT
     from mien.collect.queries import imagenet_queries, read_queries, with_limit
-    from mien.errors import UsageError
+    from mien.errors import UsageError, one_line
 
+    if remove:
+        from mien.collect.removing import remove as remove_pictures
+
+        if queries is not None or imagenet is not None:
+            raise UsageError("--remove takes the folder --out alone: leave out QUERIES and --imagenet")
+        count = remove_pictures(out, remove)
+        if not quiet:
+            say(f"pictures deleted: {count}; data sets made of {one_line(str(out))} before still hold them")
+        return
     if (queries is None) == (imagenet is None):
         raise UsageError("give QUERIES (five, three or a .toml file), or --imagenet N")
-    if out is None:
-        raise UsageError("--out is missing: the folder to collect into")
     if imagenet is not None and limit is not None:
         raise UsageError("--imagenet has its own number of pictures: leave out --limit")
     asked = imagenet_queries(imagenet) if imagenet is not None else read_queries(queries or "")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 import typer
 
 from mien.cli.columns import in_columns
+from mien.errors import one_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -56,15 +57,25 @@ class Bar:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[failed]} failed"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[waiting]}", markup=False),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=None, what="", failed=0)
+            self._task = self._bar.add_task("", total=None, what="", failed=0, waiting="")
             self._bar.start()
         query = progress.query
         what = query.label if query.label == query.word else f"{query.label}: {query.word}"
+        waiting = ""
+        if progress.waiting is not None:
+            host, seconds = progress.waiting
+            waiting = f"{one_line(host)} asks to wait {seconds:.0f} s"
         self._bar.update(
-            self._task, total=progress.wanted, completed=progress.kept, what=what, failed=progress.failed
+            self._task,
+            total=progress.wanted,
+            completed=progress.kept,
+            what=what,
+            failed=progress.failed,
+            waiting=waiting,
         )
 
 

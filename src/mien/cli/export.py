@@ -18,11 +18,14 @@ def export(
         typer.Option(metavar="DIR", help="The labelled faces, where they have moved since training."),
     ] = None,
     licence: Annotated[str, typer.Option(help="On what terms the weights may be used.")] = "not stated",
+    last: Annotated[bool, typer.Option("--last", help="Take the last epoch instead of the best.")] = False,
     half: Half = False,
     int8: Int8 = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write the best epoch of a run as a model file, compare it with torch, and score it.
+
+    The best by a figure is that by chance too: `--last` takes the last epoch, an average of the weights of many.
 
     With `--half` or `--int8` the weights are compressed after that, as `mien models compress` does: the file carries
     the temperatures and scores that it then has, and what it lost is printed.
@@ -35,7 +38,7 @@ def export(
     from mien.training.export import export_run
 
     storage = chosen_storage(half=half, int8=int8)
-    report = export_run(run, file, data=data, licence=licence, storage=storage, overwrite=overwrite)
+    report = export_run(run, file, data=data, licence=licence, storage=storage, last=last, overwrite=overwrite)
     typer.echo(f"{file}: epoch {report.epoch}, differs from torch by {report.difference:.1e}", err=True)
     if report.compressed is not None:  # what the file carries is that of the compressed network
         typer.echo(loss_table(report.compressed), err=True)

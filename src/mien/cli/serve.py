@@ -59,6 +59,14 @@ def serve(
             help="Let pages from there call this server, as in https://example.org; may be given several times.",
         ),
     ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Answer to this name, as in example.org, and otherwise to this machine's own alone; may be given "
+            "several times. Default: to any name, but on this machine without a key to its own names alone.",
+        ),
+    ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Only the REST service, without the page.")] = False,
     max_body: Annotated[int | None, _limit("max_body", "Megabytes of a request with pictures.")] = None,
     max_film: Annotated[int | None, _limit("max_film", "Megabytes of a film.")] = None,
@@ -74,6 +82,9 @@ def serve(
     queue: Annotated[int | None, _limit("queue", "Pictures that may wait; more are told to come again.")] = None,
     jobs: Annotated[int | None, _limit("jobs", "Films that are worked on or kept.")] = None,
     keep: Annotated[int | None, _limit("keep", "Seconds for which a film's results are kept.")] = None,
+    max_disk: Annotated[
+        int | None, _limit("max_disk", "Megabytes on disk: uploads on their way, films, and results that are kept.")
+    ] = None,
 ) -> None:
     """Start the page and the REST service on this machine; Ctrl-C ends it.
 
@@ -82,9 +93,9 @@ def serve(
         curl --form files=@picture.jpg http://127.0.0.1:8000/v1/analyze
 
     Every option can be set by an environment variable too, as in MIEN_PORT=9000, MIEN_MODELS=embedded,mine.onnx,
-    MIEN_ORIGINS, MIEN_PAGE=0, MIEN_API_KEY_FILE; an option has precedence. Pictures, films and what came of them
-    are deleted --keep seconds after they came or were done, at the latest. Ctrl-C or SIGTERM: requests in flight
-    are finished, new ones refused.
+    MIEN_ORIGINS, MIEN_ALLOWED_HOSTS, MIEN_PAGE=0, MIEN_API_KEY_FILE; an option has precedence. Pictures, films and
+    what came of them are deleted --keep seconds after they came or were done, at the latest. Ctrl-C or SIGTERM:
+    requests in flight are finished, new ones refused.
     The exit status is 2 when it could not start.
     """
     given = {
@@ -92,6 +103,7 @@ def serve(
         "port": port,
         "models": tuple(model) if model else None,
         "origins": tuple(origin) if origin else None,
+        "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "page": False if no_page else None,
         "max_body": max_body,
         "max_film": max_film,
@@ -105,6 +117,7 @@ def serve(
         "queue": queue,
         "jobs": jobs,
         "keep": keep,
+        "max_disk": max_disk,
     }
     settings = _settings(given, api_key_file, os.environ)
     _run(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,16 +72,16 @@ def read_candidates(folder: Path) -> Candidates:
     except OSError as error:
         raise DataError(f"{error.filename or folder}: cannot be read ({error.strerror or error})") from error
     pictures = tuple(
-        Candidate(face.picture, _text(face.picture.relative_to(folder)), face.label, face.split)
+        Candidate(face.picture, _text(face.picture.relative_to(folder).as_posix()), face.label, face.split)
         for face in source.faces
         if face.label is not None
     )
     return Candidates(pictures, collected=False, what=source.description[0])
 
 
-def _text(path: Path) -> str:
-    """Return a path as it can stand in a file, whatever bytes it is made of."""
-    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _text(text: str) -> str:
+    """Return `text` as it can stand in a file: a name may be of any bytes, and JSON holds halves of letters."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)
 
 
 def _collection(folder: Path) -> Candidates:
@@ -97,10 +98,10 @@ def _collection(folder: Path) -> Candidates:
     pictures = tuple(
         Candidate(
             path=folder / line.file,
-            file=line.file,
+            file=_text(line.file),
             label=emotion,
             sha256=line.sha256,
-            facts={name: " ".join(str(getattr(line, name)).split()) for name in FACTS},
+            facts={name: _text(" ".join(str(getattr(line, name)).split())) for name in FACTS},
         )
         for line in lines
         if (emotion := labels[line.label]) is not None
@@ -110,4 +111,6 @@ def _collection(folder: Path) -> Candidates:
 
 def _told(providers: Sequence[str]) -> str:
     named = ", ".join(f"{name} {count}" for name, count in sorted(Counter(providers).items()))
-    return f"Faces in pictures that were collected from the web ({named}), labelled by the words that found them"
+    return _text(
+        f"Faces in pictures that were collected from the web ({named}), labelled by the words that found them"
+    )

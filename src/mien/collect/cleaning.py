@@ -25,8 +25,8 @@ from mien.collect.doubting import write_suspects
 from mien.collect.findings import KEPT, Finder
 from mien.collect.heldout import read_held_out
 from mien.collect.leftovers import write_rejected, write_sheets
-from mien.collect.pooling import Progress, counted
-from mien.collect.verdicts import Limits, Reason, Verdicts, judge
+from mien.collect.pooling import ProgressHook, counted
+from mien.collect.verdicts import Reason, Requirements, Verdicts, judge
 from mien.datasets.staging import staged_folder
 from mien.datasets.writing import check_apart, check_unused
 from mien.emotions import Emotion
@@ -62,14 +62,14 @@ def clean_pictures(
     out: str | Path,
     *,
     crop: Crop | None = None,
-    limits: Limits | None = None,
+    limits: Requirements | None = None,
     detector: str = "mtcnn",
     against: Sequence[Path] = (),
     decisions: Path | None = None,
     suspect: bool = False,
     model: str | Path = "embedded",
     overwrite: bool = False,
-    progress: Progress = lambda what, done, of: None,
+    progress: ProgressHook = lambda what, done, of: None,
 ) -> Cleaned:
     """Write the faces in labelled pictures, those fit to train on, as a data set.
 
@@ -98,7 +98,7 @@ def clean_pictures(
 
     """
     folder, out = Path(folder), Path(out)
-    crop, limits = crop or Crop(), limits or Limits()
+    crop, limits = crop or Crop(), limits or Requirements()
     check_unused(out, overwrite=overwrite)
     check_apart(out, folder)
     obeyed = _decisions(out, decisions)

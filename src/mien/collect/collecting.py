@@ -1,37 +1,42 @@
 """The loop: queries one after the other, their results fetched a few at a time, each noted as soon as it is known.
 
 Within a query no more fetches are begun than pictures are still wanted, so which pictures are kept does not depend on
-which host answers first: they are the distinct ones at the beginning of the results.
+which host answers first: they are the distinct ones at the beginning of the results. Fetches that wait for their host
+leave their place to others, but still count among those begun. Only a host that is left alone changes what a run
+keeps: later results take the place of its pictures, until a run in which it answers puts them back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
+import re
 import tomllib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
-from mien.collect.collection import JOURNAL, PICTURES, PROVENANCE, QUERIES, Collected
+from mien.collect.collection import JOURNAL, PICTURES, PROVENANCE, QUERIES, Collected, write_whole
 from mien.collect.failures import FetchError
 from mien.collect.journal import Journal, Outcome, now
 from mien.collect.licences import Licences
 from mien.collect.limits import Limits
-from mien.collect.pictures import remove_partial, store_picture
-from mien.collect.providers.opening import check_providers, open_providers
-from mien.collect.providers.protocol import Found, Provider, ProviderError
+from mien.collect.pictures import Stored, remove_partial, remove_pictures, store_picture
+from mien.collect.places import Places
+from mien.collect.providers.opening import LOCAL, check_providers, open_providers
+from mien.collect.providers.protocol import Found, Page, Provider, ProviderError, is_address
 from mien.collect.queries import REQUEST, Query, parse_queries, write_queries
 from mien.collect.results import Selected, Tally, as_collected, select
-from mien.errors import UsageError
+from mien.errors import DataError, UsageError
 from mien.sinks.partial import writing
 
 SILENCE = 20
-"""Hosts in a row that take no connection, after which the network here counts as down."""
+"""Different hosts in a row that take no connection, after which a search finds out whether the network is down."""
 
-_FILES = (QUERIES, PROVENANCE, JOURNAL, PICTURES)
+_FILES = frozenset({QUERIES, PROVENANCE, JOURNAL, PICTURES, *(f"{name}.partial" for name in (QUERIES, PROVENANCE))})
+_SHA256 = re.compile(rb'"sha256":\s*"([0-9a-f]{64})"')
 _UNREACHED = ("bad address", "private address")
 """Reasons that say nothing of whether the network is there."""
 
@@ -58,12 +63,22 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: the query at work, and pictures so far of those wanted."""
+    """How far a run is: the query at work, and pictures so far of those wanted.
+
+    Attributes:
+        query: at work.
+        kept: pictures so far.
+        wanted: pictures in all.
+        failed: fetches.
+        waiting: the host that asks to wait longest, and for how many seconds from now.
+
+    """
 
     query: Query
     kept: int
     wanted: int
     failed: int
+    waiting: tuple[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +130,12 @@ def collect(
     check_providers(request.providers, licences=request.licences, contact=request.contact, source=request.source)
     with writing(folder):
         _check_folder(folder, request)
+        if not (folder / JOURNAL).exists():
+            _check_journal(folder, None)
         folder.mkdir(parents=True, exist_ok=True)
         with Journal(folder, retry=retry) as journal:
-            _write(folder / QUERIES, write_queries(request.queries, _asked(request)))
+            _check_journal(folder, journal)
+            write_whole(folder / QUERIES, write_queries(request.queries, _asked(request)))
             remove_partial(folder)
             with closing(_Run(request, folder, limits, journal, progress)) as run:
                 ended = False
@@ -147,7 +165,7 @@ def _check_folder(folder: Path, request: Request) -> None:
     path = folder / QUERIES
     if not path.exists():
         # a run may have been ended before it wrote what was asked
-        foreign = folder.is_dir() and any(not entry.name.startswith(_FILES) for entry in folder.iterdir())
+        foreign = folder.is_dir() and any(entry.name not in _FILES for entry in folder.iterdir())
         if foreign or (folder.exists() and not folder.is_dir()):
             raise UsageError(f"{folder}: it is there, and no collection; name another folder")
         return
@@ -169,14 +187,28 @@ def _check_folder(folder: Path, request: Request) -> None:
         )
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def _check_journal(folder: Path, journal: Journal | None) -> None:
+    """Check that the journal, None where there is none, accounts for what is there: provenance is made from it anew.
+
+    Raises:
+        DataError: a line of provenance, or all pictures, would be lost.
+
+    """
+    known: Collection[str] = ()
+    if journal is not None:
+        listed = {found.url for pages in journal.pages.values() for page in pages for found in page.results}
+        known = {sha256 for url, sha256 in journal.known.items() if url in listed}
+    path = folder / PROVENANCE
+    # as bytes: a damaged line is mended from the journal
+    told = {sha256.decode() for sha256 in _SHA256.findall(path.read_bytes())} if path.exists() else set()
+    lost = len(told.difference(known))
+    if journal is None or not journal.pages:
+        lost += not told and any((folder / PICTURES).glob("??/*"))
+    if lost:
+        raise DataError(
+            f"{folder}: {JOURNAL} is missing or not whole, and without it the collection cannot be gone on with; "
+            "what is there stays as it is, and `mien clean` takes it: name another folder for more"
+        )
 
 
 class _Run:
@@ -193,7 +225,10 @@ class _Run:
         self._request, self._folder, self._limits, self._journal = request, folder, limits, journal
         self._progress = progress
         self._passing: dict[str, str] = {}  # failures that the next run tries again
-        self._held: list[tuple[str, Outcome]] = []  # hosts that take no connection, while none answers
+        self._held: dict[str, Outcome] = {}  # URLs whose hosts take no connection, while none answers
+        self._asking = asyncio.Lock()
+        self._places = Places(limits.concurrency, announce=self._tell)
+        self._query_now = request.queries[0]
         self._out: dict[str, str] = {}  # providers that do not answer
         self._stopped = ""
         self._failed = 0
@@ -205,9 +240,12 @@ class _Run:
         self._file: IO[str] = (folder / PROVENANCE).open("a", encoding="utf-8", newline="")
 
     def close(self) -> None:
-        """Put the lines of provenance in their order."""
+        """Put the lines of provenance in their order, and remove pictures that have none."""
         self._file.close()
-        self._write_provenance(self._select().collected)
+        lines = self._select().collected
+        self._write_provenance(lines)
+        listed = {line.sha256 for line in lines}
+        remove_pictures(self._folder, lambda sha256: sha256 not in listed)
 
     def report(self, *, ended: bool) -> Report:
         """Return what there is now."""
@@ -226,22 +264,29 @@ class _Run:
             limits=self._limits,
             contact=request.contact,
             source=request.source,
+            places=self._places,
         ) as providers:
             for query in request.queries:
                 await self._query(query, providers)
                 if self._stopped:
                     return
-        self._release()
+            services = [service for service in providers if service.name not in (LOCAL, *self._out)]
+            if self._held and services:
+                await self._check_network(services[0], request.queries[-1])
 
     async def _query(self, query: Query, providers: Sequence[Provider]) -> None:
         mine: set[str] = set()
         tasks: dict[asyncio.Task[None], str] = {}
         results = self._results(query, providers)
-        self._tell(query)
+        self._query_now = query
+        self._tell()
         try:
             while not self._stopped:
-                while tasks and (len(tasks) >= self._limits.concurrency or len(mine) + len(tasks) >= query.limit):
-                    await _first(tasks)
+                while tasks and (
+                    len(tasks.keys() - self._places.waiting) >= self._limits.concurrency
+                    or len(mine) + len(tasks) >= query.limit
+                ):
+                    await _first(tasks, self._places.changed)
                 if len(mine) >= query.limit:
                     break
                 following = await anext(results, None)
@@ -256,7 +301,7 @@ class _Run:
                     task = asyncio.create_task(self._fetch(query, text, provider, found, mine))
                     tasks[task] = found.url
             while tasks:
-                await _first(tasks)
+                await _first(tasks, self._places.changed)
         finally:
             for task in tasks:
                 task.cancel()
@@ -294,13 +339,15 @@ class _Run:
             except ProviderError as error:
                 self._out[provider.name] = str(error)
                 return None
-            self._journal.add_page(provider.name, text, page)
+            self._heard(provider)
+            results = tuple(found for found in page.results if is_address(found.url))
+            self._journal.add_page(provider.name, text, Page(results, page.following))
 
     async def _fetch(self, query: Query, text: str, provider: Provider, found: Found, mine: set[str]) -> None:
         try:
-            content = await provider.fetch(found.url)
-            stored = await asyncio.to_thread(store_picture, content, self._folder, max_pixels=self._limits.max_pixels)
-            outcome = Outcome(stored, "", now())
+            async with self._places.place():
+                content = await provider.fetch(found.url)
+                outcome = Outcome(await self._store(content), "", now())
         except FetchError as error:
             self._failed += 1
             if not error.lasting:
@@ -308,22 +355,44 @@ class _Run:
                 return
             outcome = Outcome(None, error.reason, now())
             if error.reason == "no connection":
-                self._hold(found.url, outcome)
+                # not noted yet: it may be the network here that is down
+                self._passing[found.url] = outcome.reason
+                self._held[found.url] = outcome
+                await self._check_silence(provider, query)
                 return
         if outcome.reason not in _UNREACHED:
-            self._release()
+            self._heard(provider)
         self._journal.add_outcome(found.url, outcome)
         self._take(query, text, provider.name, found, mine)
 
-    def _hold(self, url: str, outcome: Outcome) -> None:
-        """Wait with noting a host that takes no connection: it may be the network here that is down."""
-        self._passing[url] = outcome.reason
-        self._held.append((url, outcome))
-        if len(self._held) >= SILENCE:
-            self._stopped = f"no host answers any more, {SILENCE} of them in a row: is the network down?"
+    async def _store(self, content: bytes) -> Stored:
+        return await asyncio.to_thread(
+            store_picture,
+            content,
+            self._folder,
+            max_pixels=self._limits.max_pixels,
+            removed=frozenset(self._journal.removed),
+        )
 
-    def _release(self) -> None:
-        for url, outcome in self._held:
+    async def _check_silence(self, provider: Provider, query: Query) -> None:
+        async with self._asking:
+            if not self._stopped and len({urlsplit(url).hostname for url in self._held}) >= SILENCE:
+                await self._check_network(provider, query)
+
+    async def _check_network(self, provider: Provider, query: Query) -> None:
+        """Search: where that answers, the hosts that do not are down, and otherwise the network here may be."""
+        try:
+            await provider.search(query, query.texts[0], None)
+        except ProviderError as error:
+            self._stopped = f"hosts take no connection, and {provider.name} says: {error}; is the network down?"
+        else:
+            self._heard(provider)
+
+    def _heard(self, provider: Provider) -> None:
+        """Someone out there has answered, so the hosts that did not are down."""
+        if provider.name == LOCAL:
+            return
+        for url, outcome in self._held.items():
             self._journal.add_outcome(url, outcome)
             del self._passing[url]
         self._held.clear()
@@ -337,23 +406,30 @@ class _Run:
                 self._told.add((outcome.stored.sha256, query.label))
                 self._file.write(as_collected(query.label, text, provider, found, outcome).to_json() + "\n")
                 self._file.flush()
-        self._tell(query)
+        self._tell()
 
-    def _tell(self, query: Query) -> None:
+    def _tell(self) -> None:
         if self._progress is not None:
-            self._progress(Progress(query, len(self._told), self._wanted, self._failed))
+            self._progress(
+                Progress(self._query_now, len(self._told), self._wanted, self._failed, self._places.longest_wait)
+            )
 
     def _select(self) -> Selected:
         request = self._request
         return select(self._journal, request.queries, request.providers, request.licences, self._passing)
 
     def _write_provenance(self, lines: Sequence[Collected]) -> None:
-        _write(self._folder / PROVENANCE, "".join(line.to_json() + "\n" for line in lines))
+        write_whole(self._folder / PROVENANCE, "".join(line.to_json() + "\n" for line in lines))
 
 
-async def _first(tasks: dict[asyncio.Task[None], str]) -> None:
-    """Wait for one of the tasks, and take it out."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
+async def _first(tasks: dict[asyncio.Task[None], str], changed: asyncio.Event) -> None:
+    """Wait for one of the tasks, and take it out, or for the event."""
+    changed.clear()
+    event = asyncio.create_task(changed.wait())
+    try:
+        await asyncio.wait([*tasks, event], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        event.cancel()
+    for task in [task for task in tasks if task.done()]:
         del tasks[task]
         task.result()

@@ -16,9 +16,9 @@ from PIL import Image
 from mien.align import FER2013, Geometry, crop_faces
 from mien.classifier import Classifier
 from mien.collect.candidates import FACTS, Candidates
-from mien.collect.pooling import Progress, counted, in_threads
+from mien.collect.pooling import ProgressHook, counted, in_threads
 from mien.collect.verdicts import Kept
-from mien.datasets.duplicates import first_of_group
+from mien.datasets.duplicates import first_of_group, pairs_of
 from mien.datasets.labelled import ORIGIN
 from mien.datasets.writing import SIDE, Relations, relate, write_metadata
 from mien.sources import read_picture
@@ -60,7 +60,7 @@ class Cut:
 
 
 def write_faces(
-    target: Path, kept: Sequence[Kept], crop: Crop, classifier: Classifier | None, progress: Progress
+    target: Path, kept: Sequence[Kept], crop: Crop, classifier: Classifier | None, progress: ProgressHook
 ) -> Cut:
     """Write a PNG for each face.
 
@@ -158,10 +158,10 @@ def describe_faces(target: Path, kept: Sequence[Kept], cut: Cut, candidates: Can
 def _origins(kept: Sequence[Kept], relations: Relations) -> NDArray[np.int64]:
     """Return for each face the first that comes from the same picture or page, or looks the same."""
     first: dict[str, int] = {}
-    pairs = [(i, int(same)) for i, same in enumerate(relations.similar) if i != same]
+    pairs = pairs_of(relations.similar.tolist())
     for i, one in enumerate(kept):
         pairs += [(j, i) for source in (one.sha256, *one.pages) if (j := first.setdefault(source, i)) != i]
-    return first_of_group(len(kept), np.array(pairs, np.int64).reshape(-1, 2))
+    return first_of_group(len(kept), pairs)
 
 
 def _description(kept: Sequence[Kept], candidates: Candidates) -> list[str]:

@@ -69,7 +69,7 @@ def _read(one: object, where: str) -> tuple[Key, Decision]:
     if not isinstance(one, dict):
         raise DataError(f"{where}: it is not an object")
     picture, face, decision = one.get("picture"), one.get("face"), one.get("decision")
-    if not isinstance(picture, str) or type(face) is not int:
+    if not isinstance(picture, str) or not picture.isascii() or type(face) is not int:
         raise DataError(f"{where}: it names no picture and face")
     key = (picture, face)
     if decision == "move":

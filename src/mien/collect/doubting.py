@@ -13,7 +13,7 @@ from mien.align import Geometry, crop_square, face_frame
 from mien.classifier import Classifier
 from mien.collect.cutting import Cut
 from mien.collect.decisions import Decision, Key
-from mien.collect.pooling import Progress, counted, in_threads
+from mien.collect.pooling import ProgressHook, counted, in_threads
 from mien.collect.review import Doubt, write_review
 from mien.collect.suspects import find_suspects
 from mien.collect.verdicts import Kept
@@ -34,7 +34,7 @@ def write_suspects(
     classifier: Classifier,
     obeyed: Mapping[Key, Decision],
     geometry: Geometry,
-    progress: Progress,
+    progress: ProgressHook,
 ) -> tuple[int, int]:
     """Write the page of faces whose label is in doubt, and return how many there are, and are on it."""
     labels = [one.label for one in kept]

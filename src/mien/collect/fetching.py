@@ -20,14 +20,17 @@ import httpx
 from mien.collect.addresses import check_url
 from mien.collect.failures import FetchError
 from mien.collect.limits import Limits
+from mien.collect.places import Places
 from mien.collect.transport import open_client
 
 TRIES = 3
 REDIRECTS = 5
 HOST_FAILURES = 5
 """Fetches in a row that fail for the host's sake, after which it is left alone."""
-PATIENCE = 300.0
-"""Seconds; a host that asks to wait longer is left alone until the next run."""
+PATIENCE = 60.0
+"""Seconds; a host that asks to wait longer, in all since it last answered, is left alone until the next run."""
+SEARCH = 300.0
+"""The same for searches, without which nothing goes on."""
 
 _BACK_OFF = 2.0  # seconds at most before the second try, doubled for each further one
 _RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -54,6 +57,7 @@ class _Asked:
     pause: float
     max_bytes: int
     busy: Callable[[bytes], bool] | None
+    patience: float
 
 
 class _Again(Exception):  # noqa: N818  # not an error yet
@@ -66,10 +70,16 @@ class _Again(Exception):  # noqa: N818  # not an error yet
 
 @dataclass(slots=True)
 class _Host:
+    name: str
     places: asyncio.Semaphore
     free: float = 0.0  # when the next request may start
+    waited: float = 0.0  # seconds that it has asked for since it last answered
     failures: int = 0  # in a row
     told: str = ""  # why it is left alone
+
+    def answered(self) -> None:
+        """Forget its troubles."""
+        self.failures, self.waited = 0, 0.0
 
     def blame(self, failure: FetchError) -> FetchError:
         """Count a fetch that failed for this host's sake."""
@@ -86,15 +96,15 @@ class _Hosts:
 
     def __getitem__(self, name: str) -> _Host:
         if name not in self.known:
-            self.known[name] = _Host(asyncio.Semaphore(self.per_host))
+            self.known[name] = _Host(name, asyncio.Semaphore(self.per_host))
         return self.known[name]
 
 
 class Fetcher:
     """Fetches with a few requests at a time to each host, each tried up to three times."""
 
-    def __init__(self, *, user_agent: str, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, *, user_agent: str, limits: Limits, places: Places | None = None) -> None:
+        self._limits, self._places = limits, places or Places(limits.concurrency)
         self._hosts = _Hosts(limits.per_host)
         self._client = open_client(user_agent=user_agent, allow_private=limits.allow_private)
 
@@ -115,6 +125,7 @@ class Fetcher:
         pause: float = 0.2,
         max_bytes: int | None = None,
         busy: Callable[[bytes], bool] | None = None,
+        patience: float = PATIENCE,
     ) -> bytes:
         """Return the body of `url`.
 
@@ -124,12 +135,13 @@ class Fetcher:
             pause: seconds between requests to the host, where the limits do not say.
             max_bytes: of the body; None: what the limits say of pictures.
             busy: says of a body whether it is the host's word to come again later.
+            patience: seconds that the host may ask to wait.
 
         Raises:
             FetchError: it cannot be had.
 
         """
-        asked = _Asked(dict(headers or {}), pause, max_bytes or self._limits.max_bytes, busy)
+        asked = _Asked(dict(headers or {}), pause, max_bytes or self._limits.max_bytes, busy, patience)
         failure: _Again | None = None
         for number in range(TRIES):
             if failure is not None:
@@ -155,17 +167,25 @@ class Fetcher:
 
     @asynccontextmanager
     async def _turn(self, host: _Host, pause: float) -> AsyncIterator[None]:
-        async with host.places:
+        if host.places.locked():
+            async with self._places.aside():
+                await host.places.acquire()
+        else:
+            await host.places.acquire()
+        try:
             while True:
                 if host.told:
                     raise FetchError("host left alone", host.told, lasting=False)
                 now = time.monotonic()
                 if host.free <= now:
                     break
-                await asyncio.sleep(host.free - now)
+                async with self._places.aside():
+                    await asyncio.sleep(host.free - now)
             delay = pause if self._limits.delay is None else self._limits.delay
             host.free = now + delay
             yield
+        finally:
+            host.places.release()
 
     async def _once(self, url: httpx.URL, host: _Host, asked: _Asked) -> bytes | httpx.URL:
         try:
@@ -193,28 +213,34 @@ class Fetcher:
         wait = _retry_after(answer.headers.get("Retry-After"))
         if status in _RETRY:
             reason = "too many requests" if status == 429 else "server error"
-            raise self._later(host, FetchError(reason, f"status {status}"), wait)
+            raise self._later(
+                host, FetchError(reason, f"status {status}", lasting=wait is None), wait, asked.patience
+            )
         if status in _MOVED and "Location" in answer.headers:
             try:
                 return url.join(answer.headers["Location"])
             except (httpx.InvalidURL, ValueError) as error:
                 raise FetchError("bad address", "it redirects to what is no URL") from error
         if status != 200:
-            host.failures = 0
+            host.answered()
             raise FetchError("not found" if status in _GONE else "refused", f"status {status}")
         body = await self._body(answer, host, asked.max_bytes)
         if asked.busy is not None and asked.busy(body):
-            raise self._later(host, FetchError("too many requests", "it is busy"), wait)
-        host.failures = 0
+            raise self._later(host, FetchError("too many requests", "it is busy"), wait, asked.patience)
+        host.answered()
         return body
 
-    def _later(self, host: _Host, failure: FetchError, wait: float | None) -> _Again | FetchError:
+    def _later(self, host: _Host, failure: FetchError, wait: float | None, patience: float) -> _Again | FetchError:
         if wait is None:
             return _Again(failure, host)
-        if wait > PATIENCE:
-            host.told = f"it asks to wait {_duration(wait)}"
+        until = time.monotonic() + wait
+        # several requests that were on their way together are told the same
+        waited = host.waited + max(0.0, until - max(host.free, time.monotonic()))
+        if waited > patience:
+            host.told = f"it asks to wait {_duration(waited)}"
             return FetchError("host left alone", host.told, lasting=False)
-        host.free = max(host.free, time.monotonic() + wait)
+        host.waited, host.free = waited, max(host.free, until)
+        self._places.ask_to_wait(host.name, host.free)
         return _Again(failure, host, wait)
 
     async def _body(self, answer: httpx.Response, host: _Host, limit: int) -> bytes:
@@ -260,7 +286,11 @@ def _retry_after(text: str | None) -> float | None:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} hours" if seconds >= 5400 else f"{seconds / 60:.0f} minutes"
+    if seconds >= 10 * 86400:
+        return "more than ten days"
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def _said(error: Exception) -> str:

@@ -7,7 +7,6 @@ ever added; one that is cut short or damaged is as if it were not there.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import math
@@ -119,6 +118,8 @@ class Finder:
 
     def _look(self, path: Path) -> tuple[Finding, bool]:
         """Return what is in a picture, and whether that was not known before."""
+        if not path.is_file():  # such as a pipe, which has no end
+            return Finding("", error="there is no such file"), False
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -163,8 +164,9 @@ class Finder:
             try:
                 record = json.loads(line)
                 if record["by"] == self._settings:
-                    yield record["picture"], _from_record(record)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
+                    finding = _from_record(record)
+                    yield finding.sha256, finding
+            except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
                 continue
         self._file.seek(0, os.SEEK_END)
 
@@ -198,5 +200,8 @@ def _face(record: Mapping[str, Any]) -> Seen:
         landmarks=None if landmarks is None else tuple((float(x), float(y)) for x, y in landmarks),
         is_crop=bool(record["crop"]),
     )
+    numbers = [*detection.box, detection.score or 0.0, *(n for point in detection.landmarks or () for n in point)]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("a face is nowhere")
     pixels = np.frombuffer(base64.b64decode(record["view"]), np.uint8).reshape(VIEW, VIEW)
     return Seen(detection, float(record["sharpness"]), pixels)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.collect.findings import Finding
-from mien.collect.likeness import SIDE, framed
+from mien.collect.likeness import FACE_SIDE, framed
 from mien.datasets.labelled import METADATA, read_labelled_faces
 from mien.errors import SourceError
 from mien.sources import find_pictures, read_picture
@@ -25,7 +25,7 @@ class HeldOut:
     Attributes:
         sha256: the name of each picture, by the sha256 of its bytes.
         names: of the picture that each of the faces is in.
-        faces: (n, SIDE, SIDE), grey.
+        faces: (n, FACE_SIDE, FACE_SIDE), grey.
         cut: how many of them, the first, are of data sets, which may have been turned when they were cut out.
 
     """
@@ -59,7 +59,7 @@ def read_held_out(folders: Sequence[Path], find: Callable[[Sequence[Path]], Iter
             faces.append(face)
         if _is_data_set(folder):
             cut = len(faces)
-    return HeldOut(known, names, np.stack(faces) if faces else np.empty((0, SIDE, SIDE), np.uint8), cut)
+    return HeldOut(known, names, np.stack(faces) if faces else np.empty((0, FACE_SIDE, FACE_SIDE), np.uint8), cut)
 
 
 def _is_data_set(folder: Path) -> bool:
@@ -71,7 +71,7 @@ def _of_data_set(folder: Path, known: dict[str, str]) -> Iterator[tuple[str, NDA
     labelled = read_labelled_faces(folder)
     for name, sha256 in zip(labelled.file_names, labelled.columns.get("picture", np.array([])), strict=False):
         known.setdefault(str(sha256), f"{folder}/{name}")
-    yield from zip((f"{folder}/{name}" for name in labelled.file_names), labelled.pictures(SIDE), strict=True)
+    yield from zip((f"{folder}/{name}" for name in labelled.file_names), labelled.pictures(FACE_SIDE), strict=True)
 
 
 def _of_folder(
@@ -94,4 +94,4 @@ def _of_folder(
 
 def _small(path: Path) -> NDArray[np.uint8]:
     picture = Image.fromarray(read_picture(path).pixels).convert("L")
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    return np.asarray(picture.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BILINEAR))

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from mien.collect.collection import JOURNAL, read_lines
-from mien.collect.pictures import Stored
+from mien.collect.pictures import REMOVED, Stored
 from mien.collect.providers.protocol import Found, Page
 from mien.errors import DataError, UsageError
 
@@ -37,6 +37,8 @@ class Journal:
     Attributes:
         pages: of results, by provider and text, in their order.
         outcomes: by URL.
+        known: sha256 by URL, of all pictures that were ever stored.
+        removed: sha256 of the pictures that someone asked to delete.
 
     """
 
@@ -57,6 +59,8 @@ class Journal:
         self._file = self._open()
         self.pages: dict[tuple[str, str], list[Page]] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.known: dict[str, str] = {}
+        self.removed: set[str] = set()
         try:
             for number, line in enumerate(read_lines(self._path), start=1):
                 self._take(line, f"{self._path}, line {number}")
@@ -67,7 +71,11 @@ class Journal:
         self.outcomes = {
             url: outcome
             for url, outcome in self.outcomes.items()
-            if (not retry if outcome.stored is None else there.get(outcome.stored.file) == outcome.stored.size)
+            if (
+                not retry or outcome.reason == REMOVED
+                if outcome.stored is None
+                else there.get(outcome.stored.file) == outcome.stored.size
+            )
         }
 
     def __enter__(self) -> Self:
@@ -88,7 +96,7 @@ class Journal:
 
     def add_outcome(self, url: str, outcome: Outcome) -> None:
         """Note what came of a URL."""
-        self.outcomes[url] = outcome
+        self._learn(url, outcome)
         what = {"reason": outcome.reason} if outcome.stored is None else asdict(outcome.stored)
         self._write({"url": url, **what, "time": outcome.time})
 
@@ -117,15 +125,35 @@ class Journal:
     def _take(self, line: dict[str, Any], where: str) -> None:
         try:
             if "results" in line:
-                page = Page(tuple(Found(**found) for found in line["results"]), line["following"])
-                self.pages.setdefault((line["provider"], line["text"]), []).append(page)
+                results = tuple(Found(**found) for found in line["results"])
+                said = (text for found in results for text in asdict(found).values())
+                provider, text, *_ = map(_text, (line["provider"], line["text"], *said))
+                following = None if line["following"] is None else _text(line["following"])
+                self.pages.setdefault((provider, text), []).append(Page(results, following))
             else:
                 stored = None
                 if "sha256" in line:
-                    stored = Stored(*(line[key] for key in ("file", "sha256", "size", "width", "height")))
-                self.outcomes[line["url"]] = Outcome(stored, line.get("reason", ""), line["time"])
-        except (KeyError, TypeError) as error:
+                    file, sha256, *numbers = (line[key] for key in ("file", "sha256", "size", "width", "height"))
+                    if not all(type(number) is int for number in numbers):
+                        raise TypeError("a size is no whole number")
+                    stored = Stored(_text(file), _text(sha256), *numbers)
+                self._learn(_text(line["url"]), Outcome(stored, _text(line.get("reason", "")), _text(line["time"])))
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"{where}: it is not as `mien collect` writes it ({error})") from error
+
+    def _learn(self, url: str, outcome: Outcome) -> None:
+        self.outcomes[url] = outcome
+        if outcome.stored is not None:
+            self.known[url] = outcome.stored.sha256
+        elif outcome.reason == REMOVED and url in self.known:
+            self.removed.add(self.known[url])
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} in place of a text")
+    value.encode()  # half of a letter, which JSON can hold, can be neither sent nor written
+    return value
 
 
 def now() -> str:

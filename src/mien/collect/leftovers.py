@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 
 from mien.align import FER2013, crop_square, face_frame
 from mien.collect.cutting import Cut
-from mien.collect.pooling import Progress, in_threads
+from mien.collect.pooling import ProgressHook, in_threads
 from mien.collect.sheets import contact_sheet, spread
 from mien.collect.verdicts import Reason, Rejected, Verdicts
+from mien.datasets.naming import free_name
 from mien.errors import SourceError
 from mien.sources import read_picture
 
@@ -26,30 +27,20 @@ SHEETS = "sheets"
 
 def write_rejected(target: Path, rejected: Sequence[Rejected]) -> None:
     """Put the pictures that are left out into folders, and write the list of them."""
-    copies: dict[tuple[Reason, str], str] = {}
+    copies: dict[tuple[Reason, Path], str] = {}
     taken: set[str] = set()
     with (target / f"{REJECTED}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "label", "face", "reason", "detail", "picture", "copy"])
         for one in rejected:
             source, label = one.candidate.file, one.candidate.label
-            copy = copies.get((one.reason, source))
+            copy = copies.get((one.reason, one.candidate.path))
             if copy is None and one.sha256:
-                copy = _free(f"{REJECTED}/{one.reason}/{label}/{PurePosixPath(source).name}", taken)
+                copy = free_name(f"{REJECTED}/{one.reason}/{label}/{PurePosixPath(source).name}", taken)
                 _put(one.candidate.path, target / copy)
-                copies[one.reason, source] = copy
+                copies[one.reason, one.candidate.path] = copy
             face = "" if one.face is None else one.face
             writer.writerow([source, label, face, one.reason, one.detail, one.sha256, copy or ""])
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """Return `name`, with a number if another file is called so, whatever the case of the letters."""
-    path, number = PurePosixPath(name), 1
-    while name.lower() in taken:
-        number += 1
-        name = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
-    taken.add(name.lower())
-    return name
 
 
 def _put(source: Path, copy: Path) -> None:
@@ -60,7 +51,7 @@ def _put(source: Path, copy: Path) -> None:
         shutil.copyfile(source, copy)
 
 
-def write_sheets(target: Path, verdicts: Verdicts, cut: Cut, progress: Progress) -> None:
+def write_sheets(target: Path, verdicts: Verdicts, cut: Cut, progress: ProgressHook) -> None:
     """Write a contact sheet of each label and each reason; of many pictures it shows some, evenly chosen."""
     (target / SHEETS).mkdir()
     labels = sorted({one.label for one in verdicts.kept})

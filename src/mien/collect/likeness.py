@@ -22,7 +22,7 @@ from mien.results import Detection
 
 VIEW = 80
 """Side of a view, in pixels."""
-SIDE = 40
+FACE_SIDE = 40
 """Side of what views are compared with, in pixels."""
 SAME = 0.96
 """Correlation of the pixels from which on two faces are one photograph.
@@ -62,8 +62,8 @@ def upright(one: NDArray[np.uint8], detection: Detection) -> NDArray[np.uint8]:
 
 
 def framed(views: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the face within each of `views` (n, VIEW, VIEW) as sets of faces frame it, (n, SIDE, SIDE)."""
-    faces = np.empty((len(views), SIDE, SIDE), np.uint8)
+    """Return the face within each of `views` (n, VIEW, VIEW) as sets of faces frame it, (n, FACE_SIDE, FACE_SIDE)."""
+    faces = np.empty((len(views), FACE_SIDE, FACE_SIDE), np.uint8)
     for face, one in zip(faces, views, strict=True):
         face[:] = _frame(Image.fromarray(one), (FER2013.scale, 0.0, 0.0))
     return faces
@@ -76,13 +76,13 @@ def same_faces(
 
     Args:
         views: (n, VIEW, VIEW).
-        faces: (m, SIDE, SIDE).
+        faces: (m, FACE_SIDE, FACE_SIDE).
         later: `faces` are those of `views`, framed: compare each with those after it alone.
 
     """
     if not len(faces):
         return
-    known = _coefficients(faces.astype(np.float32), _basis(SIDE, 1.0, 1.0, 0.0))
+    known = _coefficients(faces.astype(np.float32), _basis(FACE_SIDE, 1.0, 1.0, 0.0))
     for start in range(0, len(views), _VIEWS):
         some = _in_frames(views[start : start + _VIEWS])
         proposed = {}
@@ -145,7 +145,7 @@ def _frame(picture: Image.Image, place: tuple[float, float, float]) -> NDArray[n
     scale, right, down = (VIEW / _WIDE * value for value in place)
     x, y, half = VIEW / 2 + right, VIEW / 2 + down, scale / 2
     box = (max(0.0, x - half), max(0.0, y - half), min(float(VIEW), x + half), min(float(VIEW), y + half))
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(picture.resize((FACE_SIDE, FACE_SIDE), Image.Resampling.BILINEAR, box=box))
 
 
 def _is_same(picture: Image.Image, face: NDArray[np.uint8], place: tuple[float, float, float]) -> bool:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
+import threading
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from mien.collect.collection import PICTURES
 from mien.collect.failures import FetchError
 from mien.errors import SourceError
 from mien.sources.opening import HEAD, recognise_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _SUFFIXES = {  # by what Pillow calls the format
     "JPEG": "jpg",
@@ -27,6 +34,12 @@ _SUFFIXES = {  # by what Pillow calls the format
 }
 
 _PARTIAL = ".partial"
+_NAMED = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+
+REMOVED = "removed"
+"""The reason for a picture that someone asked to delete."""
+
+_decoding = threading.Lock()  # one at a time, since a picture at the limit of its pixels takes hundreds of megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +53,24 @@ class Stored:
     height: int
 
 
-def store_picture(content: bytes, folder: Path, *, max_pixels: int) -> Stored:
+def store_picture(content: bytes, folder: Path, *, max_pixels: int, removed: Container[str] = ()) -> Stored:
     """Write `content` into the collection `folder`, whole or not at all, and return where it is.
 
+    Args:
+        content: the bytes of a picture, which are decoded to see that it is whole.
+        folder: the collection.
+        max_pixels: that it may have.
+        removed: sha256 of pictures that may not come back.
+
     Raises:
-        FetchError: it is no picture in a format that is accepted, or has more than `max_pixels`.
+        FetchError: it is no whole picture in a format that is accepted, has more than `max_pixels`, or was removed.
         OSError: it cannot be written.
 
     """
     form, (width, height) = _recognise(content, max_pixels)
     sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 in removed:
+        raise FetchError(REMOVED)
     file = f"{PICTURES}/{sha256[:2]}/{sha256}.{_SUFFIXES[form]}"
     path = folder / file
     if not path.exists() or path.stat().st_size != len(content):
@@ -70,20 +91,33 @@ def remove_partial(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_pictures(folder: Path, unwanted: Callable[[str], bool]) -> None:
+    """Remove the pictures of whose sha256 `unwanted` is true; files with other names are not the collection's."""
+    for path in (folder / PICTURES).glob("??/*"):
+        if _NAMED.fullmatch(path.name) and unwanted(path.stem):
+            path.unlink(missing_ok=True)
+
+
 def _recognise(content: bytes, max_pixels: int) -> tuple[str, tuple[int, int]]:
-    stream = io.BytesIO(content)
+    with _opened(content, max_pixels) as image:
+        form, size = str(image.format), image.size
+        try:
+            image.verify()  # checksums, which decoding passes over
+            with _decoding, _opened(content, max_pixels) as whole:
+                whole.draft("L", (1, 1))  # a JPEG is read to its end at an eighth of its size too
+                whole.load()
+        except Exception as error:  # the decoders' exceptions have no common parent
+            raise FetchError("not a picture", "it is damaged") from error
+    return form, size
+
+
+def _opened(content: bytes, max_pixels: int) -> Image.Image:
     try:
-        image = recognise_picture(stream, content[:HEAD], "", max_pixels)
+        image = recognise_picture(io.BytesIO(content), content[:HEAD], "", max_pixels)
     except SourceError as error:
         if "over the limit" in str(error):
             raise FetchError("too many pixels") from error
         raise FetchError("not a picture", "it is damaged") from error
     if image is None or image.format not in _SUFFIXES:
         raise FetchError("not a picture", "of no format that is known" if image is None else str(image.format))
-    with image:
-        form, size = image.format, image.size
-        try:
-            image.verify()
-        except Exception as error:  # the decoders' exceptions have no common parent
-            raise FetchError("not a picture", "it is damaged") from error
-    return form, size
+    return image

@@ -11,7 +11,7 @@ from mien.models.session import cores
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-Progress = Callable[[str, int, int], None]
+ProgressHook = Callable[[str, int, int], None]
 """Is told what is done, how many of it, and of how many."""
 
 
@@ -32,7 +32,7 @@ def in_threads(work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterato
                 future.cancel()
 
 
-def counted(items: Iterable[Item], what: str, count: int, progress: Progress) -> Iterator[Item]:
+def counted(items: Iterable[Item], what: str, count: int, progress: ProgressHook) -> Iterator[Item]:
     """Yield `items`, and tell `progress` how many of them are done."""
     for done, item in enumerate(items, start=1):
         yield item

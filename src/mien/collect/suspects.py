@@ -52,8 +52,8 @@ def find_suspects(
     among = [emotion for emotion in known if emotion in set(labels)]
     if len(among) < 2:
         raise UsageError(
-            f"the model knows {', '.join(among) or 'none'} of the labels {', '.join(sorted(set(labels)))}; "
-            "doubts take two at least"
+            f"the model knows {', '.join(among) or 'none'} of the labels {', '.join(sorted(set(labels)))}; doubts "
+            "take two at least: add pictures of another label, name another --model, or leave out --suspect"
         )
     rows = np.array([i for i, label in enumerate(labels) if label in among], np.int64)
     scores = np.array(

@@ -52,7 +52,7 @@ _MEANINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Requirements:
     """What a face must be to be kept.
 
     Attributes:
@@ -146,7 +146,7 @@ class _Face:
 def judge(
     pictures: Sequence[tuple[Candidate, Finding]],
     *,
-    limits: Limits,
+    limits: Requirements,
     held_out: HeldOut,
     decisions: Mapping[Key, Decision],
 ) -> Verdicts:
@@ -198,7 +198,7 @@ def judge(
     return Verdicts(tuple(sorted(kept, key=lambda one: one.key)), tuple(rejected))
 
 
-def _whole(finding: Finding, limits: Limits) -> tuple[Reason, str] | None:
+def _whole(finding: Finding, limits: Requirements) -> tuple[Reason, str] | None:
     """Return what is wrong with a picture as a whole."""
     if not finding.faces:
         return Reason.NO_FACE, ""
@@ -207,7 +207,7 @@ def _whole(finding: Finding, limits: Limits) -> tuple[Reason, str] | None:
     return None
 
 
-def _problem(face: _Face, limits: Limits) -> tuple[Reason, str] | None:
+def _problem(face: _Face, limits: Requirements) -> tuple[Reason, str] | None:
     """Return what is wrong with a face, seen by itself."""
     if face.seen.side < limits.min_face:
         return Reason.SMALL, f"{face.seen.side:.0f} pixels"
@@ -236,9 +236,9 @@ def _groups(faces: Sequence[_Face]) -> list[list[_Face]]:
     if not faces:
         return []
     views = np.stack([face.seen.view for face in faces])
-    pairs = np.array([*same_faces(views, framed(views), later=True)], np.int64).reshape(-1, 2)
+    firsts = first_of_group(len(faces), same_faces(views, framed(views), later=True))
     groups: dict[int, list[_Face]] = {}
-    for face, first in zip(faces, first_of_group(len(faces), pairs).tolist(), strict=True):
+    for face, first in zip(faces, firsts.tolist(), strict=True):
         groups.setdefault(first, []).append(face)
     return list(groups.values())
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.datasets.found import SPLITS, Found, Source, folders_in, pictures_in
+from mien.datasets.found import SPLITS, PublishedFace, Source, folders_in, pictures_in
 from mien.emotions import Emotion
 from mien.errors import DataError
 from mien.results import Box
@@ -99,7 +99,7 @@ def _is_annotated(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "annotations").is_dir()
 
 
-def _listed(source: Path, path: Path, split: str) -> Iterator[Found]:
+def _listed(source: Path, path: Path, split: str) -> Iterator[PublishedFace]:
     pictures = next(source / place for place in _PICTURES if (source / place).is_dir())
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -113,7 +113,7 @@ def _listed(source: Path, path: Path, split: str) -> Iterator[Found]:
         raise DataError(f"{path}: cannot be read ({error})") from error
 
 
-def _row(row: Mapping[Any, Any], pictures: Path, split: str, where: str) -> Found:
+def _row(row: Mapping[Any, Any], pictures: Path, split: str, where: str) -> PublishedFace:
     label, box, problem = None, None, None
     file = PurePosixPath(str(row[PATH] or "").strip().replace("\\", "/"))
     if None in row or None in row.values():
@@ -128,7 +128,7 @@ def _row(row: Mapping[Any, Any], pictures: Path, split: str, where: str) -> Foun
             problem = f"{where}: {error}"
     known = (PATH, *_BOX, _LANDMARKS, "expression", None)
     columns = {name: str(value or "") for name, value in row.items() if name not in known}
-    return Found(pictures / file, f"{file}.png", label, split, box, columns, problem)
+    return PublishedFace(pictures / file, f"{file}.png", label, split, box, columns, problem)
 
 
 def _label(text: object) -> Emotion | None:
@@ -148,7 +148,7 @@ def _box(values: list[float]) -> Box:
     return x, y, x + width, y + height
 
 
-def _annotated(folder: Path, split: str | None) -> Iterator[Found]:
+def _annotated(folder: Path, split: str | None) -> Iterator[PublishedFace]:
     for picture in pictures_in(folder / "images"):
         stem = folder / "annotations" / picture.stem
         label, problem = None, None
@@ -158,7 +158,7 @@ def _annotated(folder: Path, split: str | None) -> Iterator[Found]:
             columns = {name: _number(stem, name[:3]) for name in _VALUES if Path(f"{stem}_{name[:3]}.npy").is_file()}
         except ValueError as error:
             problem = f"{picture}: {error}"
-        yield Found(picture, picture.name, label, split, None, columns, problem)
+        yield PublishedFace(picture, picture.name, label, split, None, columns, problem)
 
 
 def _number(stem: Path, kind: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.datasets.labelled import ORIGIN, VOTES, LabelledFaces
+from mien.datasets.naming import free_name, place_in
 from mien.datasets.writing import Relations, write_metadata
 from mien.errors import SourceError
 
@@ -38,16 +39,11 @@ class Carried:
     @classmethod
     def of(cls, faces: LabelledFaces, splits: Sequence[str], *, called: str = "") -> Carried:
         """Return the faces with the names of their pictures, each in the folder of its split."""
-        names, taken = [], set[str]()
-        for name, was, split in zip(faces.file_names, faces.splits.tolist(), splits, strict=True):
-            rest = name.removeprefix(f"{was}/")
-            path = PurePosixPath(split, *([called] if called else []), rest)
-            number = 1
-            while str(path).lower() in taken:
-                number += 1
-                path = path.with_name(f"{PurePosixPath(rest).stem}-{number}{path.suffix}")
-            taken.add(str(path).lower())
-            names.append(str(path))
+        taken: set[str] = set()
+        names = [
+            free_name(str(PurePosixPath(split, called, name.removeprefix(f"{was}/"))), taken)
+            for name, was, split in zip(faces.file_names, faces.splits.tolist(), splits, strict=True)
+        ]
         return cls(faces, splits, names, called)
 
     def column(self, name: str) -> list[str]:
@@ -62,7 +58,7 @@ class Carried:
         return np.tile(np.array(_NOBODY_ASKED, np.int64), (len(self.faces), 1))
 
 
-def write_faces(
+def write_carried(
     folder: Path,
     sets: Sequence[Carried],
     *,
@@ -101,32 +97,23 @@ def write_faces(
     )
 
 
-def pairs_of(values: Iterable[str], *, begin: int = 0) -> list[tuple[int, int]]:
-    """Return the index of each value that came before, but the empty one, with that of the first like it.
-
-    Args:
-        values: such as the group of each face.
-        begin: the index of the first.
-
-    """
-    first: dict[str, int] = {}
-    return [
-        (before, i)
-        for i, value in enumerate(values, start=begin)
-        if value and (before := first.setdefault(value, i)) != i
-    ]
-
-
-def put_picture(source: Path, target: Path, *, link: bool) -> None:
+def put_picture(source: Path, folder: Path, name: str, *, link: bool) -> None:
     """Copy a picture as it is, or link to where it is.
 
+    Args:
+        source: its file.
+        folder: of the data set to be made.
+        name: of the picture in that.
+        link: make a symbolic link.
+
     Raises:
-        SourceError: it is not there.
+        DataError: the name leads out of the folder.
+        SourceError: the picture is not there.
 
     """
     if not source.is_file():
         raise SourceError(f"{source}: there is no such file, though metadata.csv names it")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = place_in(folder, name)
     if link:
         target.symlink_to(source.resolve())
     else:

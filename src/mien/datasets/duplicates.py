@@ -6,6 +6,8 @@ as pHash (Zauner, "Implementation and benchmarking of perceptual image hash func
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,8 +64,24 @@ def similar_pairs(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArr
     return np.array(pairs, np.int64).reshape(-1, 2), np.array(distances, np.float32)
 
 
-def first_of_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each of `count` items the smallest index in its group, where `pairs` (m, 2) belong together.
+def pairs_of(values: Iterable[Hashable], *, begin: int = 0) -> list[tuple[int, int]]:
+    """Return the index of each value that came before, but the empty text, with that of the first like it.
+
+    Args:
+        values: such as the group of each face.
+        begin: the index of the first.
+
+    """
+    first: dict[Hashable, int] = {}
+    return [
+        (before, i)
+        for i, value in enumerate(values, start=begin)
+        if value != "" and (before := first.setdefault(value, i)) != i
+    ]
+
+
+def first_of_group(count: int, pairs: Iterable[tuple[int, int]]) -> NDArray[np.int64]:
+    """Return for each of `count` items the smallest index in its group, where `pairs` belong together.
 
     Belonging together is taken as transitive; an item without a partner is its own first.
     """
@@ -75,7 +93,7 @@ def first_of_group(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
             index = int(first[index])
         return index
 
-    for left, right in pairs.tolist():
+    for left, right in pairs:
         a, b = root(left), root(right)
         first[max(a, b)] = min(a, b)
     return np.array([root(index) for index in range(count)], dtype=np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mien.datasets.found import NOUNS, SPLITS, Found, Source, emotion_named, folders_in, pictures_in
+from mien.datasets.found import NOUNS, SPLITS, PublishedFace, Source, emotion_named, folders_in, pictures_in
 from mien.emotions import Emotion
 from mien.errors import DataError
 
@@ -46,7 +46,7 @@ def classes(source: Path) -> dict[Path, str | None]:
     return dict(splits)
 
 
-def read_classes(source: Path, emotions: Mapping[str, Emotion]) -> tuple[Found, ...]:
+def read_classes(source: Path, emotions: Mapping[str, Emotion]) -> tuple[PublishedFace, ...]:
     """Return the pictures in the folders that `emotions` names, split by split.
 
     Raises:
@@ -62,7 +62,8 @@ def read_classes(source: Path, emotions: Mapping[str, Emotion]) -> tuple[Found, 
             if not pictures:
                 raise DataError(f"{folder}: the class is empty; remove the folder or put pictures into it")
             found += [
-                Found(picture, f"{folder.name}/{picture.name}", emotions[folder.name], split) for picture in pictures
+                PublishedFace(picture, f"{folder.name}/{picture.name}", emotions[folder.name], split)
+                for picture in pictures
             ]
         if not folders_in(parent):
             raise DataError(f"{parent}: no folder of a class is in it")

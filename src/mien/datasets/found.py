@@ -44,7 +44,7 @@ NOUNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PublishedFace:
     """A labelled face as its set publishes it.
 
     Attributes:
@@ -71,7 +71,7 @@ class Found:
 class Source:
     """A layout that was read: its faces in order, and what the set is, a line each."""
 
-    faces: tuple[Found, ...]
+    faces: tuple[PublishedFace, ...]
     description: tuple[str, ...]
 
 

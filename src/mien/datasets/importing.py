@@ -15,7 +15,8 @@ from PIL import Image
 from mien.align import crop_faces
 from mien.datasets.affectnet import find_annotated, find_lists, read_affectnet
 from mien.datasets.folders import read_folders
-from mien.datasets.found import Found, Source
+from mien.datasets.found import PublishedFace, Source
+from mien.datasets.naming import place_in
 from mien.datasets.rafdb import find_list, find_numbered, read_rafdb
 from mien.datasets.splitting import draw_splits, parse_shares
 from mien.datasets.staging import staged_folder
@@ -109,7 +110,7 @@ def import_faces(
     with staged_folder(out) as folder:
         waiting = folder / ".reading"
         waiting.mkdir()
-        kept: list[Found] = []
+        kept: list[PublishedFace] = []
         small = []
         for face in faces:
             try:
@@ -128,8 +129,7 @@ def import_faces(
         splits = [face.split or next(drawn) for face in kept]
         names = [f"{split}/{face.name}" for split, face in zip(splits, kept, strict=True)]
         for i, name in enumerate(names):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (waiting / str(i)).rename(folder / name)
+            (waiting / str(i)).rename(place_in(folder, name))
         waiting.rmdir()
         columns = dict.fromkeys(name for face in kept for name in face.columns)
         write_metadata(
@@ -163,7 +163,7 @@ def _layout(source: Path) -> str:
     return "rafdb" if find_numbered(source) else "folders"
 
 
-def _usable(faces: Sequence[Found], *, skip_bad: bool) -> tuple[list[Found], int, list[str]]:
+def _usable(faces: Sequence[PublishedFace], *, skip_bad: bool) -> tuple[list[PublishedFace], int, list[str]]:
     """Return the faces to read, how many are no emotions, and what is wrong with the others."""
     usable, skipped, not_emotions, taken = [], [], 0, set()
     for face in faces:
@@ -192,7 +192,7 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _take(face: Found, target: Path, *, link: bool) -> NDArray[np.uint8]:
+def _take(face: PublishedFace, target: Path, *, link: bool) -> NDArray[np.uint8]:
     """Put the picture of a face at `target`, and return it small and grey, (SIDE, SIDE).
 
     Raises:
@@ -222,7 +222,7 @@ def _cut(pixels: NDArray[np.uint8], box: tuple[float, float, float, float]) -> N
     return crop
 
 
-def _check_enough(source: Path, kept: Sequence[Found], skipped: Sequence[str]) -> None:
+def _check_enough(source: Path, kept: Sequence[PublishedFace], skipped: Sequence[str]) -> None:
     bad = f"; {len(skipped)} were left out, the first because of {skipped[0]}" if skipped else ""
     if not kept:
         raise DataError(f"{source}: no labelled picture is in it{bad}")

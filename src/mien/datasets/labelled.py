@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mien.datasets.naming import is_within
 from mien.emotions import Emotion
-from mien.errors import DataError
+from mien.errors import DataError, SourceError
 from mien.sources import read_picture
 
 METADATA = "metadata.csv"
@@ -151,6 +152,8 @@ class LabelledFaces:
         """
         out = np.empty((len(self), size, size) if grey else (len(self), size, size, 3), dtype=np.uint8)
         for i, name in enumerate(self.file_names):
+            if not (self.root / name).is_file():  # such as a device, which has no end
+                raise SourceError(f"{self.root / name}: there is no such file, though {METADATA} names it")
             image = Image.fromarray(read_picture(self.root / name).pixels)
             if grey:
                 image = image.convert("L")
@@ -168,6 +171,8 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
 
     """
     path = Path(root) / METADATA
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: it is no file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -188,6 +193,10 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
             raise DataError(f"{path}, line {number}: the row is cut short")
         if row["label"] not in known:
             raise DataError(f"{path}, line {number}: unknown label {row['label']!r}")
+        if not is_within(row["file_name"]):
+            raise DataError(f"{path}, line {number}: {row['file_name']!r} is not a path within the set")
+        if row["split"] and (row["split"] == "." or "/" in row["split"] or not is_within(row["split"])):
+            raise DataError(f"{path}, line {number}: {row['split']!r} is not the name of a split")
     return LabelledFaces(
         root=Path(root),
         file_names=tuple(row["file_name"] for row in rows),

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.carrying import Carried, pairs_of, put_picture, write_faces
-from mien.datasets.duplicates import first_of_group
+from mien.datasets.carrying import Carried, put_picture, write_carried
+from mien.datasets.duplicates import first_of_group, pairs_of
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
+from mien.datasets.naming import free_name
 from mien.datasets.splitting import SOURCES
 from mien.datasets.staging import staged_folder
 from mien.datasets.writing import SIDE, check_apart, check_unused, relate
@@ -84,20 +85,20 @@ def merge_faces(
         _pairs(read, lambda faces: faces.groups), _pairs(read, lambda faces: faces.similar)
     )
     # a picture or page is the same one in whatever set
-    origins = [(int(first), i) for i, first in enumerate(relations.similar) if first != i]
+    origins = pairs_of(relations.similar.tolist())
     origins += _pairs(read, lambda faces: faces.origins)
     for name in SOURCES:
         origins += pairs_of(value for one in carried for value in one.column(name))
-    first = first_of_group(len(small), np.array(origins, np.int64).reshape(-1, 2))
+    first = first_of_group(len(small), origins)
     with staged_folder(out) as folder:
         done = 0
         for one in carried:
             for source, name in zip(one.faces.file_names, one.names, strict=True):
-                put_picture(one.faces.root / source, folder / name, link=link)
+                put_picture(one.faces.root / source, folder, name, link=link)
                 done += 1
                 progress("copies", done, len(small))
         description = dict.fromkeys(line for faces in read for line in faces.description)
-        write_faces(folder, carried, relations=relations, origins=first, description=[*description])
+        write_carried(folder, carried, relations=relations, origins=first, description=[*description])
     splits = np.concatenate([faces.splits for faces in read])
     copies, similar = relations.across(splits == "train")
     return Merged(
@@ -111,14 +112,8 @@ def merge_faces(
 
 def _called(roots: Sequence[Path]) -> list[str]:
     """Return a name for each set: that of its folder, with a number where another is called so."""
-    names: list[str] = []
-    for root in roots:
-        name, number = root.resolve().name or "set", 1
-        while name.lower() in (other.lower() for other in names):
-            number += 1
-            name = f"{root.resolve().name}-{number}"
-        names.append(name)
-    return names
+    taken: set[str] = set()
+    return [free_name(root.resolve().name or "set", taken, suffix="") for root in roots]
 
 
 def _pairs(

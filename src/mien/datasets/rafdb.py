@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mien.datasets.folders import classes, read_classes
-from mien.datasets.found import Found, Source, folders_in
+from mien.datasets.found import PublishedFace, Source, folders_in
 from mien.emotions import Emotion
 from mien.errors import DataError
 
@@ -73,7 +73,7 @@ def read_rafdb(source: Path) -> Source:
     raise DataError(f"{source}: neither EmoLabel/{LISTS[0]} nor folders train/1 to test/7 are in it")
 
 
-def _listed(path: Path) -> tuple[Found, ...]:
+def _listed(path: Path) -> tuple[PublishedFace, ...]:
     root = path.parent.parent if path.parent.name == "EmoLabel" else path.parent
     aligned = next(
         (folder for folder in (root / "Image" / "aligned", root / "aligned") if folder.is_dir()),
@@ -104,7 +104,7 @@ def _listed(path: Path) -> tuple[Found, ...]:
             except DataError as error:
                 problem = problem or str(error)
         found.append(
-            Found(
+            PublishedFace(
                 picture=aligned / f"{name}_aligned.jpg",
                 name=f"{name}.jpg",
                 label=LABELS.get(match["label"]) if match else None,

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.carrying import Carried, pairs_of, put_picture, write_faces
-from mien.datasets.duplicates import first_of_group
+from mien.datasets.carrying import Carried, put_picture, write_carried
+from mien.datasets.duplicates import first_of_group, pairs_of
 from mien.datasets.labelled import LabelledFaces, read_labelled_faces
 from mien.datasets.staging import staged_folder
 from mien.datasets.writing import SIDE, check_apart, check_unused, relate
@@ -76,18 +76,21 @@ def split_faces(
     check_apart(out, data)
     faces = read_labelled_faces(data)
     progress("pictures", 0, 0)
-    relations = relate(faces.pictures(SIDE)).joined(pairs_of(faces.groups), pairs_of(faces.similar))
+    relations = relate(faces.pictures(SIDE)).joined(pairs_of(faces.groups.tolist()), pairs_of(faces.similar.tolist()))
     origins = origins_of(faces, relations.similar)
     labels = faces.labels.tolist()
     splits = draw_splits(labels, origins, shares, seed=seed)
     if empty := [name for name in shares if name not in splits]:
-        raise UsageError(f"{data}: its {len(set(origins.tolist()))} sources are too few to give {empty[0]} one")
+        raise UsageError(
+            f"{data}: none of its {len(set(origins.tolist()))} sources falls to {empty[0]}; give it a larger share, "
+            "or leave it out of --shares"
+        )
     carried = Carried.of(faces, splits)
     with staged_folder(out) as folder:
         for done, (source, name) in enumerate(zip(faces.file_names, carried.names, strict=True), start=1):
-            put_picture(data / source, folder / name, link=link)
+            put_picture(data / source, folder, name, link=link)
             progress("copies", done, len(faces))
-        write_faces(folder, [carried], relations=relations, origins=origins, description=faces.description)
+        write_carried(folder, [carried], relations=relations, origins=origins, description=faces.description)
     return Drawn(
         pictures=Counter(zip(splits, labels, strict=True)),
         origins=len(set(origins.tolist())),
@@ -103,18 +106,19 @@ def origins_of(faces: LabelledFaces, similar: NDArray[np.int64]) -> NDArray[np.i
         similar: (n,) index of the first face that looks the same as each.
 
     """
-    pairs = [(int(first), i) for i, first in enumerate(similar) if first != i]
-    pairs += pairs_of(faces.origins)
+    pairs = pairs_of(similar.tolist()) + pairs_of(faces.origins.tolist())
     for name in SOURCES:
         if name in faces.columns:
-            pairs += pairs_of(faces.columns[name])
-    return first_of_group(len(faces), np.array(pairs, np.int64).reshape(-1, 2))
+            pairs += pairs_of(faces.columns[name].tolist())
+    return first_of_group(len(faces), pairs)
 
 
 def draw_splits(
     labels: Sequence[str], similar: NDArray[np.int64], shares: Mapping[str, float], *, seed: int = 0
 ) -> list[str]:
     """Return a split for each of n pictures, drawn so that every class has its `shares` of each.
+
+    The largest groups are placed first, each where most is missing, so that the small ones make up for them.
 
     Args:
         labels: (n,) class of each picture.
@@ -128,14 +132,13 @@ def draw_splits(
     for i in random.permutation(len(labels)).tolist():
         members.setdefault(int(similar[i]), []).append(i)
     splits = [""] * len(labels)
-    counts = {label: dict.fromkeys(shares, 0) for label in labels}
-    for group in members.values():
-        have = counts[labels[group[0]]]
-        total = sum(have.values()) + len(group)
-        chosen = max(shares, key=lambda name: shares[name] * total - have[name])
+    totals = Counter(labels)
+    missing = {(label, name): share * totals[label] for label in totals for name, share in shares.items()}
+    for group in sorted(members.values(), key=len, reverse=True):
+        chosen = max(shares, key=lambda name: sum(missing[labels[i], name] for i in group))
         for i in group:
             splits[i] = chosen
-            counts[labels[i]][chosen] += 1
+            missing[labels[i], chosen] -= 1
     return splits
 
 

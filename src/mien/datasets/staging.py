@@ -31,7 +31,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     scratch, claim = None, None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_over(out)
+        recover_folder(out)
         scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
         claim = _claimed(scratch)
         new, old = scratch / "new", scratch / "old"
@@ -53,8 +53,13 @@ def staged_folder(out: Path) -> Iterator[Path]:
             os.close(claim)
 
 
-def _remove_left_over(out: Path) -> None:
-    """Remove the folders of runs that are dead; what one had put aside of an earlier `out` goes back first."""
+def recover_folder(out: Path) -> None:
+    """Remove the folders of runs that are dead; what one had put aside of an earlier `out` goes back first.
+
+    Raises:
+        OutputError: it cannot be put back.
+
+    """
     for scratch in sorted(out.parent.glob(f"{glob.escape(out.name)}.partial-*")):
         try:
             claim = os.open(scratch / _CLAIM, os.O_RDWR)
@@ -63,7 +68,10 @@ def _remove_left_over(out: Path) -> None:
         try:
             if _lock(claim):
                 if (scratch / "old").exists() and not out.exists():
-                    (scratch / "old").rename(out)
+                    try:
+                        (scratch / "old").rename(out)
+                    except OSError as error:
+                        raise OutputError(f"{out}: cannot be put back ({error.strerror or error})") from error
                 shutil.rmtree(scratch, ignore_errors=True)
         finally:
             os.close(claim)

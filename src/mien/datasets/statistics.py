@@ -105,7 +105,10 @@ def data_statistics(
         progress("pictures", done, len(faces))
         path = faces.root / name
         try:
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if not path.is_file():  # such as a device, which has no end
+                raise FileNotFoundError
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             with Image.open(path) as picture:
                 sizes[*picture.size, "grey" if picture.mode in ("1", "L", "LA", "I;16") else "colour"] += 1
         except (OSError, ValueError, Image.DecompressionBombError):

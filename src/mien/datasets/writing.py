@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.datasets.duplicates import COPY_DISTANCE, first_of_group, similar_pairs
+from mien.datasets.duplicates import COPY_DISTANCE, first_of_group, pairs_of, similar_pairs
 from mien.datasets.labelled import COLUMNS, DESCRIPTION, METADATA, SIMILAR, read_labelled_faces
+from mien.datasets.staging import recover_folder
 from mien.errors import DataError, UsageError
 
 SIDE = 48
@@ -38,10 +39,9 @@ class Relations:
 
     def joined(self, groups: Sequence[tuple[int, int]], similar: Sequence[tuple[int, int]]) -> Relations:
         """Return these with further pairs of copies, and of pictures that look the same."""
-        copies = [*groups, *_pairs(self.groups)]
-        return Relations(
-            _first(len(self.groups), copies), _first(len(self.groups), [*copies, *similar, *_pairs(self.similar)])
-        )
+        copies = [*groups, *pairs_of(self.groups.tolist())]
+        alike = [*copies, *similar, *pairs_of(self.similar.tolist())]
+        return Relations(first_of_group(len(self.groups), copies), first_of_group(len(self.groups), alike))
 
     def across(self, train: NDArray[np.bool_]) -> tuple[int, int]:
         """Return how many pictures of `train` (n,) are copies of others, and how many look the same as others."""
@@ -49,30 +49,26 @@ class Relations:
         return int(copies), int(same)
 
 
-def _pairs(first: NDArray[np.int64]) -> list[tuple[int, int]]:
-    return [(int(before), i) for i, before in enumerate(first) if before != i]
-
-
-def _first(count: int, pairs: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
-    return first_of_group(count, np.array(pairs, np.int64).reshape(-1, 2))
-
-
 def relate(pictures: NDArray[np.uint8]) -> Relations:
     """Find copies among `pictures`, grey, shape (n, SIDE, SIDE)."""
     pairs, distances = similar_pairs(pictures)
     return Relations(
-        groups=first_of_group(len(pictures), pairs[distances <= COPY_DISTANCE]),
-        similar=first_of_group(len(pictures), pairs),
+        groups=first_of_group(len(pictures), pairs[distances <= COPY_DISTANCE].tolist()),
+        similar=first_of_group(len(pictures), pairs.tolist()),
     )
 
 
 def check_unused(out: Path, *, overwrite: bool) -> None:
     """Check that a data set may be written to `out`.
 
+    What a run that was killed had put aside of it goes back first.
+
     Raises:
+        OutputError: that cannot be put back.
         UsageError: it exists, and `overwrite` is off or it is something else than a data set.
 
     """
+    recover_folder(out)
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: it exists already; name another folder or pass --overwrite")
     if out.exists():

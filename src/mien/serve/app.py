@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import cache
 
 from fastapi import FastAPI, Request
@@ -18,16 +18,21 @@ from starlette.types import Scope
 
 import mien
 from mien.serve import films, health, live, models, pictures
+from mien.serve.admission import Admission
+from mien.serve.disk import Disk
 from mien.serve.engine import Engine
 from mien.serve.guard import PAGE, Guard, path_of
 from mien.serve.headers import SameOrigin, SecurityHeaders
+from mien.serve.hosts import AllowedHosts, checked
 from mien.serve.jobs import FilmJobs
 from mien.serve.logs import RequestLog
 from mien.serve.metrics import Metrics
 from mien.serve.openapi import describe
+from mien.serve.picture_work import PictureWork
 from mien.serve.problems import Problem
 from mien.serve.settings import Settings
 from mien.serve.signin import ApiKey
+from mien.serve.stop import Stop
 from mien.serve.storage import Storage
 
 _OWN = ("/v1/{rest:path}", "/healthz", "/readyz", "/metrics", "/openapi.json")
@@ -39,63 +44,77 @@ _METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE",
 def create_app(settings: Settings) -> FastAPI:
     """Return the app, with its models loaded; it gives up what it holds when its lifespan ends.
 
-    `app.state` has the `engine`, the `jobs`, and `stop`, an event that is to be set when the server begins to stop:
-    new requests are refused from then on.
+    `app.state` has the `engine`, the `jobs`, the `pictures`, and `stop`, whose `begin` is to be called when the
+    server begins to stop: new requests are refused from then on.
 
     Raises:
         ModelError: a model cannot be used.
         UsageError: two models have the same name.
 
     """
-    engine = Engine(settings)
-    storage = Storage()
-    jobs = FilmJobs(engine, settings, storage)
-    work = pictures.Pictures(engine, settings)
-    stop = asyncio.Event()
-    metrics = Metrics(engine)
+    ending = ExitStack()
+    with ExitStack() as held:  # until all is there
+        engine = Engine(settings)
+        held.callback(engine.stop)
+        storage = held.enter_context(Storage())
+        disk = Disk(settings.max_disk)
+        disk.watch(storage.path)
+        admission = Admission(engine, settings)
+        held.callback(admission.close)
+        jobs = FilmJobs(engine, settings, storage, disk)
+        held.callback(jobs.close)
+        stop = Stop(seconds=settings.max_seconds)
+        work = PictureWork(engine, settings, admission, disk, stop)
+        metrics = Metrics(engine, admission, disk)
+        app = FastAPI(
+            title="mien",
+            version=mien.__version__,
+            lifespan=_lifespan(stop, ending),
+            docs_url=None,  # both load scripts from elsewhere
+            redoc_url=None,
+        )
+        app.state.engine, app.state.jobs, app.state.pictures, app.state.stop = engine, jobs, work, stop
+        for router in (
+            pictures.routes(work, engine, settings),
+            films.routes(jobs, engine),
+            live.routes(engine, settings, admission, metrics),
+            models.routes(engine, settings),
+            health.routes(engine, stop),
+            metrics.routes(),
+        ):
+            app.include_router(router)
+        describe(app, settings)
+        _add_errors(app)
+        _add_middleware(app, settings, stop, disk, metrics)
+        if settings.page:
+            from mien.serve.page import mount
+
+            mount(app, engine=engine, jobs=jobs, settings=settings, pictures=work)
+        ending.push(held.pop_all())
+    return app
+
+
+def _lifespan(stop: Stop, ending: ExitStack) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return a lifespan at whose end the page's work is finished, and what the app holds is given up."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         try:
             yield
         finally:
-            stop.set()
-            for end in (jobs.close, engine.stop, work.close, storage.close):
-                await asyncio.to_thread(end)
+            stop.begin()
+            await stop.finished()
+            await asyncio.to_thread(ending.close)
 
-    app = FastAPI(
-        title="mien",
-        version=mien.__version__,
-        lifespan=lifespan,
-        docs_url=None,  # both load scripts from elsewhere
-        redoc_url=None,
-    )
-    app.state.engine, app.state.jobs, app.state.stop = engine, jobs, stop
-    for router in (
-        pictures.routes(work),
-        films.routes(jobs, engine, settings),
-        live.routes(engine, settings),
-        models.routes(engine, settings),
-        health.routes(engine, stop),
-        metrics.routes(),
-    ):
-        app.include_router(router)
-    describe(app, settings)
-    _add_errors(app)
-    _add_middleware(app, settings, stop, metrics)
-    if settings.page:
-        from mien.serve.page import mount
-
-        mount(app, engine=engine, jobs=jobs, settings=settings)
-    return app
+    return lifespan
 
 
-def _add_middleware(app: FastAPI, settings: Settings, stop: asyncio.Event, metrics: Metrics) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, stop: Stop, disk: Disk, metrics: Metrics) -> None:
     """Wrap `app`, from the inside out."""
     if settings.api_key:
         app.add_middleware(ApiKey, key=settings.api_key)
     app.add_middleware(SameOrigin, origins=settings.origins)
-    app.add_middleware(Guard, settings=settings, stop=stop)
+    app.add_middleware(Guard, settings=settings, stop=stop, disk=disk)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -104,6 +123,8 @@ def _add_middleware(app: FastAPI, settings: Settings, stop: asyncio.Event, metri
             allow_headers=["Authorization", "X-API-Key", "Content-Type"],
             expose_headers=["Retry-After", "Location"],
         )
+    if checked(settings):
+        app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
     app.add_middleware(RequestLog, metrics=metrics, route=_route)
     app.add_middleware(SecurityHeaders, origins=settings.origins)
 

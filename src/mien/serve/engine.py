@@ -135,7 +135,15 @@ class Engine:
                 raise busy()
             self._waiting.extend(waiting)
             self._change.notify_all()
+        for entry in waiting:
+            entry.answer.add_done_callback(self._forget)  # without the entry: a cycle would keep its pixels
         return [entry.answer for entry in waiting]
+
+    def _forget(self, answer: Future[Result]) -> None:
+        """Let go of a picture for which nobody waits any more: its pixels are large."""
+        if answer.cancelled():
+            with self._change:
+                self._waiting = deque(entry for entry in self._waiting if entry.answer is not answer)
 
     def stop(self) -> None:
         """Take nothing more, and return when what waits has been answered."""

@@ -70,7 +70,9 @@ class SameOrigin:
         if reads or is_own(Headers(scope=scope), self._origins):
             await self._app(scope, receive, send)
         else:
-            problem = Problem(403, "pages of other sites may not send to this server; --origin lets them in")
+            problem = Problem(
+                403, "pages of other sites may not send to this server, save those that its --origin names"
+            )
             if scope["type"] == "http":
                 await problem.response()(scope, receive, send)
             else:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from fastapi import APIRouter
 
 from mien.serve.engine import Engine
 from mien.serve.problems import documented, stopping
 from mien.serve.schemas import Status
+from mien.serve.stop import Stop
 
 
-def routes(engine: Engine, stop: asyncio.Event) -> APIRouter:
-    """Return the routes; `stop` is set when the server stops."""
+def routes(engine: Engine, stop: Stop) -> APIRouter:
+    """Return the routes."""
     router = APIRouter(tags=["service"])
 
     @router.get("/healthz", summary="Is the server alive")
@@ -21,7 +20,7 @@ def routes(engine: Engine, stop: asyncio.Event) -> APIRouter:
 
     @router.get("/readyz", summary="Does it take requests", responses=documented(503))
     async def readyz() -> Status:
-        if stop.is_set() or not engine.ready:
+        if stop.begun.is_set() or not engine.ready:
             raise stopping()
         return Status()
 

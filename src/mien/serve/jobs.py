@@ -2,104 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import secrets
 import shutil
 import threading
 import time
 from collections import deque
-from contextlib import closing, suppress
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
 
-from mien.errors import MienError, MissingExtraError, OutputError, SourceError, one_line
-from mien.results import Frame, Result
+from mien.errors import SourceError, one_line
+from mien.serve.disk import Disk
 from mien.serve.engine import Engine
-from mien.serve.problems import Problem, busy, stopping
+from mien.serve.film_work import FilmWork
+from mien.serve.job import Job
+from mien.serve.problems import Problem, busy, reason, stopping
 from mien.serve.settings import Settings
 from mien.serve.storage import Storage
-from mien.sinks import AnnotatedFilms, Csv, JsonLines, Records, Sink
-from mien.sources import Media, open_media
-from mien.timeline import Person, Summary, draw_timeline, read_results
+from mien.sources import open_media
 from mien.timeline.summary import duration
 
-State = Literal["queued", "running", "done", "failed", "cancelled"]
+__all__ = ["FilmJobs", "Job"]
 
 _NAME = 200  # characters of a film's name
 _BREAKS_OFF = 5.0  # seconds after which a film that has gone over its time, and gives no frame, is made to end
-
-_log = logging.getLogger(__name__)
-
-
-class Job:
-    """A film on its way, and what came of it. The attributes change under the reader's eyes.
-
-    Attributes:
-        id: nobody can guess it; who knows it may see and delete the job.
-        name: of the film, as the client told it.
-        model, emotions: as asked for; None is what the server answers with by itself.
-        state: where it stands. A film that breaks off, or goes over a limit midway, has `failed`, and yet the
-            results of its frames up to there are kept.
-        progress: 0 to 1; None where the film does not state its length.
-        frames: how many are analysed.
-        error: why it has failed, in one line; None where it has not.
-        results: the records as JSON Lines; None until it has ended, as all that follow.
-        csv: the records as a table.
-        annotated: the film with the faces drawn in, with its sound where MP4 can hold that; None too where it was
-            not asked for or cannot be made.
-        timeline: the chart; None too where matplotlib is missing.
-        summary: for each person what `Person` tells.
-
-    """
-
-    def __init__(self, identity: str, name: str, model: str | None, emotions: str | None) -> None:
-        self.id, self.name, self.model, self.emotions = identity, name, model, emotions
-        self.state: State = "queued"
-        self.progress: float | None = 0.0
-        self.frames = 0
-        self.error: str | None = None
-        self.results: Path | None = None
-        self.csv: Path | None = None
-        self.annotated: Path | None = None
-        self.timeline: Path | None = None
-        self.summary: list[dict[str, Any]] | None = None
-        self._ended = threading.Event()
-        self._expires: float | None = None
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether nobody wants it any more."""
-        return self.state == "cancelled"
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended, and nothing is left of it if it was cancelled; return whether that is so."""
-        return self._ended.wait(timeout)
-
-    def document(self) -> dict[str, Any]:
-        """Return what the service says of it."""
-        here = f"/v1/videos/{self.id}"
-        there = {
-            "results": self.results,
-            "results.csv": self.csv,
-            "annotated": self.annotated,
-            "timeline.png": self.timeline,
-            "summary": self.summary,
-        }
-        links = {"self": here} | {name: f"{here}/{name}" for name, what in there.items() if what is not None}
-        left = None if self._expires is None else max(0, round(self._expires - time.monotonic()))
-        return {
-            "id": self.id,
-            "name": self.name,
-            "state": self.state,
-            "progress": None if self.progress is None else round(self.progress, 4),
-            "frames": self.frames,
-            "error": self.error,
-            "expires_in": left,
-            "links": links,
-        }
 
 
 class FilmJobs:
@@ -110,13 +36,13 @@ class FilmJobs:
 
     """
 
-    def __init__(self, engine: Engine, settings: Settings, storage: Storage) -> None:
+    def __init__(self, engine: Engine, settings: Settings, storage: Storage, disk: Disk) -> None:
         """Begin to wait for films."""
         self.storage = storage
-        self._engine, self._settings = engine, settings
+        self._engine, self._settings, self._disk = engine, settings, disk
         self._change = threading.Condition()
         self._jobs: dict[str, Job] = {}
-        self._work: dict[str, _Work] = {}
+        self._work: dict[str, FilmWork] = {}
         self._waiting: deque[str] = deque()
         self._places: set[str] = set()
         self._closing = False
@@ -172,8 +98,9 @@ class FilmJobs:
             place: what `reserve` gave; None to take a place now.
 
         Raises:
-            Problem: there are too many already (429); by its header it is no film or too long, or the model lacks
-                emotions of the set (422); the model is not served (404); the server is stopping (503).
+            Problem: there are too many already (429), or there is no room on disk (507); by its header it is no film
+                or too long, or the model lacks emotions of the set (422); the model is not served (404); the server
+                is stopping (503).
 
         """
         name = _short(name)
@@ -189,7 +116,7 @@ class FilmJobs:
                     folder = self.storage.folder()
                     self._places.discard(place)
                     self._jobs[job.id] = job
-                    self._work[job.id] = _Work(path, folder, annotated)
+                    self._work[job.id] = FilmWork(job, path, folder, annotate=annotated)
                     self._waiting.append(job.id)
                     self._change.notify_all()
             finally:
@@ -235,7 +162,7 @@ class FilmJobs:
             thread.join()
 
     def _seconds_to_a_place(self) -> int:
-        ends = [job._expires for job in self._jobs.values() if job._expires is not None]
+        ends = [job.expires for job in self._jobs.values() if job.expires is not None]
         return max(1, round(min(ends) - time.monotonic())) if ends else 10
 
     def _forget(self, job: Job) -> None:
@@ -244,7 +171,7 @@ class FilmJobs:
         running = job.state == "running"
         job.state = "cancelled"
         if running:
-            _break_off(self._work[job.id].film)
+            self._work[job.id].break_off()
             return
         if job.id in self._waiting:
             self._waiting.remove(job.id)
@@ -255,22 +182,21 @@ class FilmJobs:
         job.results = job.csv = job.annotated = job.timeline = job.summary = None
         _remove(work.film)
         shutil.rmtree(work.folder, ignore_errors=True)
-        job._ended.set()
+        job.end()
 
     def _delete_old(self) -> None:
         """Delete what has been kept for long enough, and see to it that no film is worked on for ever."""
         with self._change:
             while not self._closing:
                 now = time.monotonic()
-                due = [(job._expires, job) for job in self._jobs.values() if job._expires is not None]
+                due = [(job.expires, job) for job in self._jobs.values() if job.expires is not None]
                 late = [(work.deadline + _BREAKS_OFF, work) for work in self._work.values() if not work.broken_off]
                 for end, job in due:
                     if end <= now:
                         self._delete(self._jobs.pop(job.id))
                 for end, work in late:
                     if end <= now:
-                        work.broken_off = True
-                        _break_off(work.film)
+                        work.break_off()
                 later = [end - now for end, _ in (*due, *late) if now < end < math.inf]
                 self._change.wait(min(later, default=None))
 
@@ -285,188 +211,42 @@ class FilmJobs:
                 work = self._work[job.id]
                 work.deadline = time.monotonic() + self._settings.max_film_seconds
                 self._change.notify_all()
-            error = self._work_on(job, work)
+            error = work.run(self._engine, self._settings, self._disk)
             _remove(work.film)
             with self._change:
                 if job.cancelled:
                     self._delete(job)
                     continue
+                work.publish()
                 job.error, job.progress = error, 1.0 if error is None else job.progress
-                job._expires = time.monotonic() + self._settings.keep
+                job.expires = time.monotonic() + self._settings.keep
                 job.state = "done" if error is None else "failed"
-                job._ended.set()
+                job.end()
                 self._change.notify_all()
 
     def _check(self, path: Path, name: str) -> None:
-        """Refuse what says at its beginning that it is no film, or too long a one.
+        """Refuse what says at its beginning that it is no film, or too long a one, and what there is no room for.
 
         Raises:
             Problem: it does.
 
         """
         most = self._settings.max_duration
+        self._disk.check(anew=True)
         try:
             with open_media(path, name=name, max_pixels=self._settings.max_film_pixels * 1_000_000) as media:
                 length = media.duration
         except SourceError as error:
-            raise Problem(422, str(error)) from error
+            raise Problem(422, reason(error, "--max-film-pixels")) from error
         if length is not None and length > most:
             raise Problem(
                 422, f"{name}: it lasts {duration(length)}, and the limit here is {duration(most)}; send a part of it"
             )
 
-    def _work_on(self, job: Job, work: _Work) -> str | None:
-        """Analyse a film, and return what was wrong with it."""
-        try:
-            return self._analyse(job, work)
-        except Problem as error:
-            return error.detail
-        except OutputError:  # its message tells paths of this machine
-            _log.exception("film job %s: its results could not be written", job.id)
-            return f"{job.name}: its results could not be written; the server may be out of space"
-        except MienError as error:
-            return str(error)
-        except Exception:
-            _log.exception("film job %s failed", job.id)
-            return f"{job.name}: something went wrong in the server; its log tells what"
-
-    def _analyse(self, job: Job, work: _Work) -> str | None:
-        analyzer = self._engine.analyzer(job.model).restricted(
-            job.emotions, max_pixels=self._settings.max_film_pixels * 1_000_000
-        )
-        people, error, length = Summary(), None, None
-
-        def opened(media: Media) -> None:
-            nonlocal length
-            length = media.duration
-
-        outputs = _Outputs(job.name, work, Csv(analyzer.emotions))
-        complete = False
-        try:
-            with closing(analyzer.stream_media([(job.name, work.film)], opened=opened)) as stream:
-                for frame, result in stream:
-                    if job.cancelled:
-                        return None
-                    error = self._over_a_limit(job, result, work.deadline) or result.error
-                    if result.error is not None and job.frames:
-                        outputs.write(replace(result, error=error), None)
-                    if error is not None:
-                        break
-                    outputs.write(result, frame)
-                    people.add(result)
-                    job.frames += 1
-                    assert result.time is not None
-                    job.progress = None if not length else min(result.time / length, 1.0)
-            complete = job.frames > 0
-        finally:
-            outputs.close(complete=complete)
-        if complete:
-            self._publish(job, work, people)
-        return error
-
-    def _over_a_limit(self, job: Job, result: Result, deadline: float) -> str | None:
-        """Return what is wrong with going on."""
-        settings = self._settings
-        limit = None
-        if time.monotonic() > deadline:
-            limit = f"it was not done in {duration(settings.max_film_seconds)}"
-        elif result.error is not None:
-            return None
-        elif result.time is None:
-            return f"{job.name}: it is a picture, not a film; pictures are analysed by /v1/analyze"
-        elif job.frames >= settings.max_frames:
-            limit = f"it has more than {settings.max_frames} frames"
-        elif result.time > settings.max_duration:
-            limit = f"it lasts longer than {duration(settings.max_duration)}"
-        return None if limit is None else f"{job.name}: {limit}, which is the limit here; send a part of it"
-
-    def _publish(self, job: Job, work: _Work, people: Summary) -> None:
-        """Make what is made of all results together, and put everything where the job's readers see it."""
-        timeline: Path | None = work.timeline
-        try:
-            draw_timeline(read_results(work.results), work.timeline)
-        except MissingExtraError:
-            timeline = None
-        with self._change:
-            if job.cancelled:
-                return
-            job.results, job.csv, job.timeline = work.results, work.csv, timeline
-            job.annotated = work.annotated if work.annotated.exists() else None
-            job.summary = [_told(person) for person in people.persons()]
-
-
-class _Work:
-    """What a job has on disk, and until when it may be worked on."""
-
-    def __init__(self, film: Path, folder: Path, annotate: bool) -> None:
-        self.film, self.folder, self.annotate = film, folder, annotate
-        self.deadline, self.broken_off = math.inf, False
-        self.results, self.csv = folder / "results.jsonl", folder / "results.csv"
-        self.annotated, self.timeline = folder / "annotated.mp4", folder / "timeline.png"
-
-
-class _Outputs:
-    """What is written while a film is analysed."""
-
-    def __init__(self, name: str, work: _Work, table: Csv) -> None:
-        self._name, self._work = name, work
-        self._sinks: list[Sink] = [Records(work.results, JsonLines()), Records(work.csv, table)]
-        self._begun = False
-
-    def write(self, result: Result, frame: Frame | None) -> None:
-        """Append a result.
-
-        Raises:
-            OutputError: it cannot be written.
-
-        """
-        for sink in self._sinks:
-            sink.write(result, frame)
-        if not self._begun and self._work.annotate:
-            self._begin_film(result, frame)
-        self._begun = True
-
-    def _begin_film(self, result: Result, frame: Frame | None) -> None:
-        """Write the first annotated frame: without the sound where MP4 cannot hold it, or else not at all."""
-        for original in (self._work.film, None):
-            film = AnnotatedFilms({self._name: self._work.annotated}, {self._name: original}, overwrite=True)
-            try:
-                film.write(result, frame)
-            except OutputError as error:
-                _log.info("an annotated film %s: %s", "has no sound" if original else "cannot be made", error)
-                continue
-            self._sinks.append(film)
-            return
-
-    def close(self, *, complete: bool) -> None:
-        """Finish what was written."""
-        for sink in self._sinks:
-            if complete:
-                sink.close()
-            else:
-                with suppress(OutputError):
-                    sink.close(complete=False)
-
-
-def _told(person: Person) -> dict[str, Any]:
-    return {
-        "track": person.track,
-        "first": round(person.first, 3),
-        "last": round(person.last, 3),
-        "seconds": round(person.seconds, 3),
-        "emotions": {str(emotion): round(person.emotions[emotion], 3) for emotion in person.ranked()},
-    }
-
 
 def _short(name: str) -> str:
     """Return a file's name as it may stand in records and errors: without folders, and on one line."""
     return one_line(name.replace("\\", "/").rpartition("/")[2].strip())[:_NAME] or "film"
-
-
-def _break_off(film: Path) -> None:
-    """Make whoever reads a film come to its end: in one that is all damage, no frame comes at which to leave off."""
-    with suppress(OSError):
-        os.truncate(film, 0)
 
 
 def _remove(path: Path) -> None:

@@ -17,10 +17,11 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from mien.errors import SourceError
 from mien.results import Frame, Result
+from mien.serve.admission import Admission
 from mien.serve.engine import Engine
-from mien.serve.problems import Problem
+from mien.serve.metrics import Metrics
+from mien.serve.problems import Problem, reason
 from mien.serve.settings import MEGABYTE, Settings
-from mien.sources import read_picture
 
 NAME = "live"
 """What the records call the source."""
@@ -35,28 +36,26 @@ _log = logging.getLogger(__name__)
 _REASON = 123  # bytes that a reason for closing may have
 
 
-def routes(engine: Engine, settings: Settings) -> APIRouter:
+def routes(engine: Engine, settings: Settings, admission: Admission, metrics: Metrics) -> APIRouter:
     """Return the route /v1/live."""
     router = APIRouter()
-    open_sockets = 0
 
     @router.websocket("/v1/live")
     async def live(socket: WebSocket, emotions: str | None = None, model: str | None = None) -> None:
         """Take the bytes of one picture a message, and answer each with its record."""
-        nonlocal open_sockets
         await socket.accept()
-        if open_sockets >= settings.jobs:
+        if metrics.cameras >= settings.jobs:
             await _close(socket, _BUSY, "too many cameras are connected; try again later")
             return
-        open_sockets += 1
+        metrics.cameras += 1
         try:
             engine.labels(model, emotions)
             read = engine.analyzer(model).restricted(emotions).reader()
-            await _Camera(socket, read, settings).run()
+            await _Camera(socket, read, settings, admission, metrics).run()
         except Problem as problem:
             await _close(socket, _REFUSED, problem.detail)
         finally:
-            open_sockets -= 1
+            metrics.cameras -= 1
 
     return router
 
@@ -64,8 +63,16 @@ def routes(engine: Engine, settings: Settings) -> APIRouter:
 class _Camera:
     """One socket: frames are received all the time, and only the newest is analysed."""
 
-    def __init__(self, socket: WebSocket, read: Callable[[Frame], Result], settings: Settings) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        read: Callable[[Frame], Result],
+        settings: Settings,
+        admission: Admission,
+        metrics: Metrics,
+    ) -> None:
         self._socket, self._read, self._settings = socket, read, settings
+        self._admission, self._metrics = admission, metrics
         self._newest: tuple[int, float, bytes | str] | None = None
         self._came = asyncio.Event()
 
@@ -100,6 +107,8 @@ class _Camera:
             if data is not None and len(data) > self._settings.max_body * MEGABYTE:
                 await _close(self._socket, _TOO_LARGE, f"a frame has {self._settings.max_body} MB at most")
                 return
+            if self._newest is not None:
+                self._metrics.count_skipped()
             self._newest = (number, time.monotonic() - began, message.get("text", "") if data is None else data)
             self._came.set()
             number += 1
@@ -110,21 +119,24 @@ class _Camera:
             self._came.clear()
             newest, self._newest = self._newest, None
             if newest is not None:
-                answer = await asyncio.to_thread(self._record, *newest)
+                began = time.monotonic()
+                answer = await self._record(*newest)
+                faces = len(answer["faces"]) if "faces" in answer else None
+                self._metrics.count_frame(faces=faces, seconds=time.monotonic() - began)
                 try:
                     await self._socket.send_text(json.dumps(answer, allow_nan=False))
                 except (WebSocketDisconnect, RuntimeError):
                     return
 
-    def _record(self, number: int, seconds: float, data: bytes | str) -> dict[str, Any]:
+    async def _record(self, number: int, seconds: float, data: bytes | str) -> dict[str, Any]:
         if isinstance(data, str):
             return {"frame": number, "error": "a frame is sent as the bytes of a JPEG, PNG or WebP picture"}
-        pixels = self._settings.max_pixels * 1_000_000
         try:
-            picture = read_picture(data, name=NAME, max_pixels=pixels)
+            async with self._admission.decoded(lambda: data, name=NAME) as picture:
+                frame = Frame(picture.pixels, NAME, number, round(seconds, 6))
+                return (await asyncio.to_thread(self._read, frame)).to_record()
         except SourceError as error:
-            return {"frame": number, "error": str(error)}
-        return self._read(Frame(picture.pixels, NAME, number, round(seconds, 6))).to_record()
+            return {"frame": number, "error": reason(error, "--max-pixels")}
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

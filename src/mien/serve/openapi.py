@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from mien.serve.hosts import checked
 from mien.serve.problems import MEDIA_TYPE, SCHEMA, SCHEMA_NAME, documented
 from mien.serve.settings import Settings
 from mien.serve.signin import OPEN
@@ -46,10 +47,12 @@ def describe(app: FastAPI, settings: Settings) -> None:
 
 def _complete(operation: dict[str, Any], path: str, settings: Settings) -> None:
     answers = operation["responses"]
-    statuses = [403, 405, 408, 413, 500, 503]
+    statuses = [403, 405, 408, 413, 500, 503, 507]
     if settings.api_key and path not in OPEN:
         operation["security"] = [{"bearer": []}, {"header": []}]
-        statuses.append(401)
+        statuses += [401, 429]
+    if checked(settings) and path not in OPEN:
+        statuses.append(421)
     if "422" in answers and MEDIA_TYPE not in answers["422"].get("content", {}):
         del answers["422"]  # FastAPI's own form, which is not sent here
         statuses.append(422)

@@ -52,6 +52,18 @@ def stopping() -> Problem:
     return Problem(503, "the server is stopping", headers={"Retry-After": "10"})
 
 
+def reason(error: object, flag: str) -> str:
+    """Return what an error of the library says, for somebody who cannot set its limits.
+
+    Args:
+        error: the error or its text; it names the limit on pixels as whoever uses the library sets it.
+        flag: the server's, for the same limit.
+
+    """
+    text, _, _ = str(error).partition("; raise it by --max-pixels")
+    return text if text == str(error) else f"{text} (the server's {flag})"
+
+
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what OpenAPI says of the answers of `statuses`, all of them such documents."""
     return {

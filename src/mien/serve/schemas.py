@@ -1,12 +1,20 @@
-"""The answers as OpenAPI describes them; what is sent is built elsewhere, from the same names."""
+"""What is asked and answered, as OpenAPI describes it; answers are built elsewhere, from the same names."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from mien.emotions import Emotion
+from mien.serve.job import State
+
+Emotions = Annotated[
+    Literal["three", "five", "seven", "eight"] | None,
+    Query(description="Renormalise over a set; those without neutral force a choice. Default: all."),
+]
+ModelName = Annotated[str | None, Query(description="One of /v1/models. Default: the first.")]
 
 _Score = Annotated[float, Field(ge=0, le=1)]
 
@@ -100,3 +108,82 @@ class Status(BaseModel):
     """What a server says of itself."""
 
     status: Literal["ok"] = "ok"
+
+
+class FilmJob(BaseModel):
+    """A film on its way, or what came of it."""
+
+    id: Annotated[str, Field(description="Nobody can guess it; who knows it may see and delete the film.")]
+    name: Annotated[str, Field(description="The film's name, as it was sent.")]
+    state: Annotated[
+        State,
+        Field(
+            description="A film that breaks off, or goes over a limit midway, has failed; what was found up to there "
+            "is linked all the same."
+        ),
+    ]
+    progress: Annotated[
+        float | None, Field(description="0 to 1; null where the film does not state its length.", ge=0, le=1)
+    ]
+    frames: Annotated[int, Field(description="How many are analysed.", ge=0)]
+    error: Annotated[str | None, Field(description="Why it has failed, in one line.")]
+    expires_in: Annotated[int | None, Field(description="Seconds until it is deleted; null until it has ended.")]
+    links: Annotated[
+        dict[str, str],
+        Field(
+            description="Itself, and what there is to fetch: results, results.csv, annotated, timeline.png, summary."
+        ),
+    ]
+
+
+class Person(BaseModel):
+    """Somebody in a film."""
+
+    track: Annotated[int | None, Field(description="Their number in the film, as in the records.")]
+    first: Annotated[float, Field(description="Seconds: when they are first seen.")]
+    last: Annotated[float, Field(description="Seconds: when they are last seen.")]
+    seconds: Annotated[float, Field(description="How long they are seen.")]
+    emotions: Annotated[
+        dict[str, float],
+        Field(description="For how many seconds a human rater would most likely name each, the longest first."),
+    ]
+
+
+class FilmSummary(BaseModel):
+    """Who is in a film."""
+
+    persons: list[Person]
+
+
+IDENTITY = "Nf2tHUTFh9n8n1yJ5PoZ2A"
+_LINK = f"/v1/videos/{IDENTITY}"
+RUNNING: dict[str, Any] = {
+    "id": IDENTITY,
+    "name": "clip.mp4",
+    "state": "running",
+    "progress": 0.25,
+    "frames": 118,
+    "error": None,
+    "expires_in": None,
+    "links": {"self": _LINK},
+}
+DONE: dict[str, Any] = RUNNING | {
+    "state": "done",
+    "progress": 1.0,
+    "frames": 472,
+    "expires_in": 600,
+    "links": {
+        "self": _LINK,
+        "results": f"{_LINK}/results",
+        "results.csv": f"{_LINK}/results.csv",
+        "annotated": f"{_LINK}/annotated",
+        "timeline.png": f"{_LINK}/timeline.png",
+        "summary": f"{_LINK}/summary",
+    },
+}
+QUEUED: dict[str, Any] = RUNNING | {"state": "queued", "progress": 0.0, "frames": 0}
+SUMMARY: dict[str, Any] = {
+    "persons": [
+        {"track": 1, "first": 0.0, "last": 19.625, "seconds": 19.667, "emotions": {"happy": 11.417, "neutral": 8.25}}
+    ]
+}

@@ -13,6 +13,7 @@ from mien.errors import UsageError, one_line
 PREFIX = "MIEN_"
 MEGABYTE = 1 << 20
 
+_HOST = re.compile(r"[a-z0-9._\-]+|\[?[0-9a-f:.]+\]?", re.IGNORECASE)
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")  # as browsers send it
 
 
@@ -25,6 +26,8 @@ class Settings:
         models: names or files; the first is the one that answers unless a request names another.
         api_key: what clients must send; empty lets everyone in.
         origins: from which other sites' pages may call; none by default.
+        allowed_hosts: names under which clients may ask for the server, besides this machine's own; none by default,
+            and then any name does, unless it listens on this machine alone and without a key.
         page: show the page at `/`.
         max_body: megabytes of a request with pictures.
         max_film: megabytes of a request with a film.
@@ -39,6 +42,7 @@ class Settings:
         queue: pictures that wait at most; with more, the answer is 429 at once.
         jobs: films that are worked on or kept at most.
         keep: seconds for which a film's results are kept.
+        max_disk: megabytes of all that lies on disk: uploads on their way, films that wait, results that are kept.
 
     """
 
@@ -47,6 +51,7 @@ class Settings:
     models: tuple[str, ...] = ("embedded",)
     api_key: str = ""
     origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
     page: bool = True
     max_body: int = 32
     max_film: int = 512
@@ -60,6 +65,7 @@ class Settings:
     queue: int = 64
     jobs: int = 8
     keep: int = 600
+    max_disk: int = 4096
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -75,13 +81,22 @@ class Settings:
                 raise UsageError(
                     f"--origin {one_line(origin)}: an origin is as in https://example.org, without a path"
                 )
+        for name in self.allowed_hosts:
+            if _HOST.fullmatch(name) is None:
+                raise UsageError(f"--allowed-host {one_line(name)}: a name is as in example.org, without a port")
+        largest = "max_film" if self.max_film >= self.max_body else "max_body"
+        if self.max_disk < getattr(self, largest):
+            raise UsageError(
+                f"--max-disk {self.max_disk} is less than one upload may have, {getattr(self, largest)} MB "
+                f"({flag(largest)}); raise it, or lower that"
+            )
         if self.api_key and len(self.api_key) < 8:
             raise UsageError("the API key has fewer than 8 characters: it could be guessed; choose a longer one")
 
 
 def flag(name: str) -> str:
     """Return the flag of a setting."""
-    return "--" + name.rstrip("s" if name in ("models", "origins") else "").replace("_", "-")
+    return "--" + name.rstrip("s" if name in ("models", "origins", "allowed_hosts") else "").replace("_", "-")
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, object]:

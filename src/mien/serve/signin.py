@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import html
 import time
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
@@ -14,23 +15,26 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mien.serve.guard import path_of, refuse_socket
-from mien.serve.problems import Problem
+from mien.serve.problems import Problem, busy
+from mien.serve.throttle import Throttle
 
 COOKIE = "mien"
 PATH = "/sign-in"
 OPEN = ("/healthz", "/readyz")
 """Open to all: what watches over a server has no key."""
 
+_WRONG, _WITHIN = 10, 60.0  # keys that an address may try, and the seconds for which it then has to wait
 _SECONDS = 24 * 3600  # for which a browser stays signed in
 _FORM = 8192  # bytes of a form
 
 
 class ApiKey:
-    """Lets through who sends the key in a header, or has given it in the form."""
+    """Lets through who sends the key in a header, or has given it in the form; who guesses has to wait."""
 
     def __init__(self, app: ASGIApp, *, key: str) -> None:
         """Wrap `app`."""
         self._app, self._key = app, key.encode()
+        self._throttle = Throttle(most=_WRONG, seconds=_WITHIN)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -40,15 +44,29 @@ class ApiKey:
             request = Request(scope, receive)
             response = await self._sign_in(request) if request.method == "POST" else self._form(request, 200)
             await response(scope, receive, send)
-        elif self._knows(HTTPConnection(scope)):
+        elif (problem := self._refused(HTTPConnection(scope))) is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await refuse_socket(_unknown(), scope, receive, send)
+            await refuse_socket(problem, scope, receive, send)
         else:
-            await self._refusal(Request(scope, receive))(scope, receive, send)
+            await self._refusal(Request(scope, receive), problem)(scope, receive, send)
 
-    def _knows(self, connection: HTTPConnection) -> bool:
-        return self._is_key(_sent(connection.headers)) or self._is_token(connection.cookies.get(COOKIE, ""))
+    def _refused(self, connection: HTTPConnection) -> Problem | None:
+        """Return what is wrong with the key that came, or that none came."""
+        if self._is_token(connection.cookies.get(COOKIE, "")):
+            return None
+        key = _sent(connection.headers)
+        return self._judged(connection, key) if key else _unknown()
+
+    def _judged(self, connection: HTTPConnection, key: str) -> Problem | None:
+        """Return what is wrong with a key; whoever has tried too many is not told the right one either."""
+        address = connection.client.host if connection.client else ""
+        if seconds := self._throttle.wait(address):
+            return busy("too many wrong keys came from your address; try again in a minute", seconds=seconds)
+        if self._is_key(key):
+            return None
+        self._throttle.wrong(address)
+        return _unknown()
 
     def _is_key(self, text: str) -> bool:
         # headers come as bytes read as Latin-1, forms as text
@@ -56,10 +74,10 @@ class ApiKey:
             hmac.compare_digest(sent, self._key) for sent in (text.encode(), text.encode("latin-1", "replace"))
         )
 
-    def _refusal(self, request: Request) -> Response:
-        if request.method == "GET" and "text/html" in request.headers.get("accept", ""):
-            return self._form(request, 401)
-        return _unknown().response()
+    def _refusal(self, request: Request, problem: Problem) -> Response:
+        if problem.status == 401 and request.method == "GET" and "text/html" in request.headers.get("accept", ""):
+            return self._form(request, 401, headers=problem.headers)
+        return problem.response()
 
     async def _sign_in(self, request: Request) -> Response:
         body = bytearray()
@@ -67,9 +85,11 @@ class ApiKey:
             body += chunk
             if len(body) > _FORM:
                 return Problem(413, "this form is too large").response()
-        given = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).get("key", [""])[0]
-        if not self._is_key(given.strip()):
-            return self._form(request, 401, "This is not the key.")
+        given = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).get("key", [""])[0].strip()
+        if (problem := self._judged(request, given)) is not None:
+            wrong = problem.status == 401
+            said = "This is not the key." if wrong else "Too many wrong keys: try again in a minute."
+            return self._form(request, problem.status, said, problem.headers)
         response = RedirectResponse(request.scope.get("root_path", "") + "/", 303)
         response.set_cookie(
             COOKIE,
@@ -92,11 +112,12 @@ class ApiKey:
             return False
         return hmac.compare_digest(token.encode(), self._token(int(until)).encode()) and time.time() < int(until)
 
-    def _form(self, request: Request, status: int, message: str = "") -> Response:
+    def _form(
+        self, request: Request, status: int, message: str = "", headers: Mapping[str, str] | None = None
+    ) -> Response:
         action = html.escape(request.scope.get("root_path", "") + PATH, quote=True)
         told = f'<p id="wrong" role="alert">{html.escape(message)}</p>' if message else ""
         described = ' aria-describedby="wrong" aria-invalid="true"' if message else ""
-        headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
         page = _PAGE.format(action=action, told=told, described=described)
         return HTMLResponse(page, status, headers=headers)
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +16,10 @@ _NO_LOCKS = -1  # stands for a lock where there are none: what a kill leaves the
 
 
 class Storage:
-    """A private folder. It goes at `close`; after a kill, when the next server of the same user starts.
+    """A private folder. It goes at `close`, or else when the process ends; after a kill, when the next server starts.
 
     The process holds a lock on its folder, which the system takes back however the process ends. A folder whose lock
-    can be had is nobody's any more.
+    can be had is nobody's any more: the next server of the same user removes it.
 
     Attributes:
         path: the folder; nobody but this user may look into it.
@@ -42,7 +43,7 @@ class Storage:
             lock = _lock(self.path)
             # another server that is starting may have seen the folder while it was not locked yet
             if lock is not None and self.path.is_dir():
-                self._lock: int | None = lock
+                self._remove = weakref.finalize(self, _remove, self.path, lock)  # also where nobody closes it
                 return
             _unlock(lock)
 
@@ -58,9 +59,7 @@ class Storage:
 
     def close(self) -> None:
         """Remove the folder and all that is in it; more than once does no harm."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        lock, self._lock = self._lock, None
-        _unlock(lock)
+        self._remove()
 
     def __enter__(self) -> Storage:
         return self
@@ -69,6 +68,14 @@ class Storage:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _remove(path: Path, lock: int) -> None:
+    gone = path.with_name(path.name + "-gone")
+    with suppress(OSError):  # under another name, no thread that still writes can put something into it meanwhile
+        path = path.rename(gone)
+    shutil.rmtree(path, ignore_errors=True)
+    _unlock(lock)
 
 
 def _sweep(parent: Path) -> None:

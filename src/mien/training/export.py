@@ -61,6 +61,7 @@ def export_run(
     data: str | Path | None = None,
     licence: str = "not stated",
     storage: Storage | None = None,
+    last: bool = False,
     overwrite: bool = False,
 ) -> ExportReport:
     """Write the best checkpoint of `run` as `file`, with its temperatures fitted on `public_test` and its scores.
@@ -71,6 +72,7 @@ def export_run(
         data: the labelled faces to score on, where they have moved since training.
         licence: on what terms the weights may be used.
         storage: how to store the weights; None is in float32, as they are compared with torch.
+        last: take the last epoch, whose weights are the most averaged and are not chosen by a single figure.
         overwrite: replace a file that exists.
 
     Raises:
@@ -87,11 +89,11 @@ def export_run(
         raise UsageError(
             f"{source.path}: a network that only sees has nothing to say; train a head on it: --init RUN"
         )
-    checkpoint = source.checkpoint()
+    checkpoint = source.checkpoint(last=last)
     folder = Path(data or facts["data"])
     if fingerprint(folder) != facts["data_sha256"]:
         raise DataError(f"{folder}: it is not the data that {source.path} was trained on")
-    subject = _subject(source, recipe, facts, read_labelled_faces(folder))
+    subject = _subject(source, recipe, facts, read_labelled_faces(folder), last=last)
     if isinstance(recipe, TransferRecipe) and Path(recipe.weights).exists():  # where it lies is nobody's business
         recipe = replace(recipe, weights=Path(recipe.weights).name)
 
@@ -111,7 +113,7 @@ def export_run(
         data=faces.description,
         licence=licence,
         scores=(),
-        reproduce=_command(recipe, facts, licence),
+        reproduce=_command(recipe, facts, licence) + (" --last" if last else ""),
         mien=mien.__version__,
         extra={"epoch": int(checkpoint["epoch"]), "run": _portable(facts), "recipe": recipe.to_toml()},
     )
@@ -169,11 +171,16 @@ class _Subject:
 
 
 def _subject(
-    run: RunFolder, recipe: EmbeddedRecipe | TransferRecipe, facts: Mapping[str, Any], faces: LabelledFaces
+    run: RunFolder,
+    recipe: EmbeddedRecipe | TransferRecipe,
+    facts: Mapping[str, Any],
+    faces: LabelledFaces,
+    *,
+    last: bool,
 ) -> _Subject:
     if isinstance(recipe, EmbeddedRecipe):
         return _Subject(
-            network=_loaded(build_network(recipe), run),
+            network=_loaded(build_network(recipe), run, last=last),
             outputs=(Output("votes", VOTES_OUTPUT, 1.0), Output("fer2013", FER2013_OUTPUT, 1.0)),
             size=recipe.size,
             channels=1,
@@ -184,7 +191,7 @@ def _subject(
             validation="public_test",
             test="private_test",
         )
-    network = _loaded(build_transfer(recipe, rebuild(facts["backbone"])), run)
+    network = _loaded(build_transfer(recipe, rebuild(facts["backbone"])), run, last=last)
     parts = parted(faces, recipe)
     names = np.full(len(faces), "unused", dtype="<U16")
     for name, rows in zip(("train", "validation", "test"), parts, strict=True):
@@ -219,10 +226,10 @@ class _InTuple(nn.Module):
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def _loaded(network: Network, run: RunFolder) -> Network:
-    """Return the network with the weights of the run's best epoch."""
+def _loaded(network: Network, run: RunFolder, *, last: bool) -> Network:
+    """Return the network with the weights of the run's best or last epoch."""
     try:
-        network.load_state_dict(run.network_weights(), strict=True)
+        network.load_state_dict(run.network_weights(last=last), strict=True)
     except RuntimeError as error:
         raise DataError(
             f"{run.path}: the checkpoint is of another network than its recipe.toml says ({error})"

@@ -98,27 +98,26 @@ class RunFolder:
             raise DataError(f"{self.path}: a chain has no network of its own; name one of the runs in it")
         return recipe, facts
 
-    def checkpoint(self) -> dict[str, Any]:
-        """Return the best epoch's.
+    def checkpoint(self, *, last: bool = False) -> dict[str, Any]:
+        """Return the best epoch's, or the last one's.
 
         Raises:
             DataError: there is none yet, or it is damaged.
         """
+        path = self.last if last else self.best
         try:
-            checkpoint: dict[str, Any] = torch.load(self.best, map_location="cpu", weights_only=True)
+            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except FileNotFoundError as error:
-            raise DataError(f"{self.best}: the run has no whole epoch yet") from error
+            raise DataError(f"{path}: the run has no whole epoch yet") from error
         except Exception as error:  # torch.load raises what its unpicklers raise
-            raise DataError(
-                f"{self.best}: the checkpoint cannot be read ({error}); try again between epochs"
-            ) from error
+            raise DataError(f"{path}: the checkpoint cannot be read ({error}); try again between epochs") from error
         return checkpoint
 
-    def network_weights(self) -> dict[str, Tensor]:
-        """Return the weights of the best epoch's network, by their names in it."""
+    def network_weights(self, *, last: bool = False) -> dict[str, Tensor]:
+        """Return the weights of the best epoch's network, or the last one's, by their names in it."""
         return {
             name.removeprefix("network."): value
-            for name, value in self.checkpoint()["state_dict"].items()
+            for name, value in self.checkpoint(last=last)["state_dict"].items()
             if name.startswith("network.")
         }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mien.collect.fetching import Fetcher
-from mien.collect.providers.protocol import Found, Page, ProviderError, as_link, as_text
+from mien.collect.providers.protocol import Found, Page, ProviderError, as_link, as_text, page_number
 from mien.collect.queries import Query
 from mien.errors import MissingExtraError
 
@@ -44,7 +44,7 @@ class Ddgs:
         """Return a page of the results for `text`; the last one is known by the next being empty."""
         from ddgs.exceptions import DDGSException
 
-        number = int(following or 1)
+        number = page_number(following)
         await asyncio.sleep(self._pause)
         try:
             results = await asyncio.to_thread(
@@ -53,7 +53,9 @@ class Ddgs:
         except DDGSException as error:
             if str(error) == "No results found.":
                 return Page((), None)
-            raise ProviderError(" ".join(str(error).split())[:200]) from error
+            raise ProviderError(as_text(error, longest=200)) from error
+        except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:  # its parsers trust engines
+            raise ProviderError(as_text(f"the engine's answer cannot be read: {error}", longest=200)) from error
         return Page(
             tuple(found(result) for result in results if result.get("image")),
             str(number + 1) if results and number < _PAGES else None,

@@ -10,10 +10,14 @@ from pathlib import Path
 import mien
 from mien.collect.licences import Licences
 from mien.collect.limits import Limits
+from mien.collect.places import Places
 from mien.collect.providers.protocol import Provider
 from mien.errors import MissingExtraError, UsageError
 
-NAMES = ("openverse", "wikimedia", "ddgs", "local")
+LOCAL = "local"
+"""The provider that says nothing of whether the network is there."""
+
+NAMES = ("openverse", "wikimedia", "ddgs", LOCAL)
 DEFAULT = ("openverse", "wikimedia")
 
 
@@ -48,7 +52,13 @@ def check_providers(names: Sequence[str], *, licences: Licences, contact: str | 
 
 @asynccontextmanager
 async def open_providers(
-    names: Sequence[str], *, licences: Licences, limits: Limits, contact: str | None, source: Path | None
+    names: Sequence[str],
+    *,
+    licences: Licences,
+    limits: Limits,
+    contact: str | None,
+    source: Path | None,
+    places: Places,
 ) -> AsyncIterator[list[Provider]]:
     """Yield the providers of those names, which have been checked, in their order."""
     local: list[Provider] = []
@@ -63,7 +73,8 @@ async def open_providers(
     from mien.collect.providers.openverse import Openverse
     from mien.collect.providers.wikimedia import Wikimedia
 
-    async with Fetcher(user_agent=f"mien/{mien.__version__} (+{(contact or '').strip()})", limits=limits) as fetcher:
+    user_agent = f"mien/{mien.__version__} (+{(contact or '').strip()})"
+    async with Fetcher(user_agent=user_agent, limits=limits, places=places) as fetcher:
         web: list[Provider] = [Openverse(fetcher, licences), Wikimedia(fetcher)]
         if "ddgs" in names:
             from mien.collect.providers.ddgs import PAUSE, Ddgs

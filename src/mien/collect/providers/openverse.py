@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mien.collect.failures import FetchError
-from mien.collect.fetching import Fetcher
+from mien.collect.fetching import SEARCH, Fetcher
 from mien.collect.licences import GROUPS, Licences, creative_commons
-from mien.collect.providers.protocol import MAX_ANSWER, Found, Page, ProviderError, as_link, as_text
+from mien.collect.providers.protocol import MAX_ANSWER, Found, Page, ProviderError, as_link, as_text, page_number
 from mien.collect.queries import Query
 
 URL = "https://api.openverse.org/v1"
@@ -40,11 +40,13 @@ class Openverse:
 
     async def search(self, query: Query, text: str, following: str | None) -> Page:
         """Return a page of the results for `text`."""
-        number = int(following or 1)
+        number = page_number(following)
         parameters = {"q": text, "page": number, "page_size": _PAGE, "mature": "false", **self._filter}
         url = f"{self._url.rstrip('/')}/images/?{urlencode(parameters)}"
         try:
-            body = await self._fetcher.get(url, headers=self._headers, pause=_PAUSE, max_bytes=MAX_ANSWER)
+            body = await self._fetcher.get(
+                url, headers=self._headers, pause=_PAUSE, max_bytes=MAX_ANSWER, patience=SEARCH
+            )
             answer = json.loads(body)
             suitable = (result for result in answer["results"] if result["url"] and not result.get("mature"))
             results = tuple(_found(result) for result in suitable)

@@ -15,6 +15,8 @@ class ProviderError(Exception):
 MAX_ANSWER = 10_000_000
 """Bytes of a page of results."""
 
+_LONGEST_LINK = 4000  # characters
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -76,6 +78,25 @@ class Provider(Protocol):
         """
 
 
+def is_address(url: str) -> bool:
+    """Return whether a result may be had at `url`: it is not endless, and can be written as UTF-8."""
+    return len(url) <= _LONGEST_LINK and url == url.encode("utf-8", "replace").decode("utf-8")
+
+
+def page_number(following: str | None) -> int:
+    """Return the number of a page, the first one where nothing said `following`.
+
+    Raises:
+        ProviderError: it is none.
+
+    """
+    if following is None:
+        return 1
+    if not following.isdecimal() or len(following) > 4:
+        raise ProviderError("what the journal says of its next page is damaged")
+    return int(following)
+
+
 def as_text(value: object, *, longest: int = 500) -> str:
     """Return what a service says as text on one line that can be written as UTF-8; empty where it says nothing."""
     text = "" if value is None else str(value)
@@ -84,6 +105,6 @@ def as_text(value: object, *, longest: int = 500) -> str:
 
 def as_link(value: object) -> str:
     """Return the address of a page; empty where it is none that a browser should be led to."""
-    link = as_text(value, longest=4000)
+    link = as_text(value, longest=_LONGEST_LINK)
     link = f"https:{link}" if link.startswith("//") else link
     return link if link.startswith(("https://", "http://")) else ""

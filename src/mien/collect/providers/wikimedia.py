@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mien.collect.failures import FetchError
-from mien.collect.fetching import Fetcher
+from mien.collect.fetching import SEARCH, Fetcher
 from mien.collect.providers.protocol import MAX_ANSWER, Found, Page, ProviderError, as_link, as_text
 from mien.collect.queries import Query
 
@@ -22,6 +22,7 @@ _PAGE = 50  # more need an account
 _PAGES = 20
 _WIDTH = 1280
 _PAUSE = 1.0  # seconds
+_LONGEST = 4000  # characters of a fact, and of what asks for the next page
 _BUSY = ("maxlag", "ratelimited", "readonly")
 _PARAMETERS = {
     "action": "query",
@@ -49,18 +50,21 @@ class Wikimedia:
 
     async def search(self, query: Query, text: str, following: str | None) -> Page:
         """Return a page of the results for `text`; it goes on by what the answer says under `continue`."""
-        further = json.loads(following) if following else {"page": 1}
-        number = further.pop("page")
+        number, further = _read(following)
         url = f"{self._url}?{urlencode({**_PARAMETERS, 'gsrsearch': f'filetype:bitmap {text}', **further})}"
         try:
-            answer = json.loads(await self._fetcher.get(url, pause=_PAUSE, max_bytes=MAX_ANSWER, busy=_is_busy))
+            body = await self._fetcher.get(url, pause=_PAUSE, max_bytes=MAX_ANSWER, busy=_is_busy, patience=SEARCH)
+            answer = json.loads(body)
             if "error" in answer:
-                raise ProviderError(" ".join(f"{answer['error'].get('code')}: {answer['error'].get('info')}".split()))
+                error = answer["error"]
+                raise ProviderError(as_text(f"{error.get('code')}: {error.get('info')}", longest=200))
             pages = sorted(answer.get("query", {}).get("pages", ()), key=lambda page: page.get("index", 0))
             results = tuple(found for page in pages if (found := _found(page)) is not None)
             after = answer.get("continue")
             last = after is None or number >= _PAGES
             next_page = None if last else json.dumps({**after, "page": number + 1})
+            if next_page is not None:
+                _read(next_page)
         except FetchError as error:
             raise ProviderError(str(error)) from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -70,6 +74,26 @@ class Wikimedia:
     async def fetch(self, url: str) -> bytes:
         """Return the bytes of a picture."""
         return await self._fetcher.get(url)
+
+
+def _read(following: str | None) -> tuple[int, dict[str, str | int]]:
+    """Return the number of the page that follows, and the parameters that ask for it.
+
+    Raises:
+        ProviderError: they are no such thing.
+
+    """
+    if following is None:
+        return 1, {}
+    try:
+        further: dict[str, str | int] = json.loads(following if len(following) <= _LONGEST else "")
+        number = further.pop("page")
+        if type(number) is not int or not all(type(value) in (str, int) for value in further.values()):
+            raise TypeError
+        urlencode(further)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ProviderError("what it says of its next page cannot be read") from error
+    return number, further
 
 
 def _is_busy(body: bytes) -> bool:
@@ -105,8 +129,11 @@ def _said(about: dict[str, Any], key: str) -> str:
     if not isinstance(value, dict):
         return ""
     text = _Text()
-    text.feed(str(value.get("value") or ""))
-    text.close()
+    try:
+        text.feed(str(value.get("value") or "")[:_LONGEST])  # time grows with the square of the length
+        text.close()
+    except AssertionError:  # html.parser on declarations that are none; what it read before stays
+        pass
     return as_text("".join(text.parts))
 
 

@@ -15,6 +15,7 @@ from mien.serve.engine import Engine
 from mien.serve.jobs import FilmJobs
 from mien.serve.page.fence import Fence
 from mien.serve.page.uploads import Uploads
+from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
 
 __all__ = ["mount"]
@@ -22,17 +23,30 @@ __all__ = ["mount"]
 _ICON = Path(__file__).with_name("icon.png")
 
 
-def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, settings: Settings) -> None:
+def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings) -> None:
     """Show the page at `/`, below every route that `app` has by now.
 
     Args:
         app: gets one more mount, and a lifespan about its own that deletes the page's files.
         engine: analyses pictures.
         jobs: analyse films.
+        pictures: analyse pictures, as there is room.
         settings: limits, and for how long files are kept.
 
     """
     uploads = Uploads(keep=settings.keep)
+    pictures.disk.watch(uploads.folder)
+    try:
+        _build(app, engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
+    except BaseException:
+        uploads.close()
+        raise
+    _close_with(app, uploads)
+
+
+def _build(
+    app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads
+) -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
@@ -42,14 +56,18 @@ def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, settings: Settings) -
     from mien.serve.page.blocks import build
 
     here = Path(__file__).parent
+    page = build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
     gr.mount_gradio_app(
         app,
-        build(engine=engine, jobs=jobs, settings=settings, uploads=uploads),
+        page,
         path="/",
         theme=_theme(),
         css=(here / "style.css").read_text(encoding="utf-8"),
         head=f"<script>{(here / 'page.js').read_text(encoding='utf-8')}</script>",
         footer_links=[],
+        i18n=gr.I18n(
+            en={"upload_text.drop_video": "Drop a film here,", "upload_text.click_to_upload": "or choose one"}
+        ),
         run_history=False,
         show_error=False,
         max_file_size=max(settings.max_film, settings.max_body) << 20,
@@ -60,8 +78,8 @@ def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, settings: Settings) -
         favicon_path=str(_ICON),
     )
     mounted: Any = app.routes[-1]
-    mounted.app.add_middleware(Fence, uploads=uploads)
-    _close_with(app, uploads)
+    events = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
+    mounted.app = Fence(mounted.app, uploads=uploads, events=events)  # around what answers for Gradio's failures too
 
 
 def _theme() -> Any:
@@ -78,7 +96,7 @@ def _theme() -> Any:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_background_fill_dark="*primary_700",
-        button_primary_background_fill_hover_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_800",
         button_primary_text_color="white",
         block_shadow="none",
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
 import gradio as gr
+from pydantic import ValidationError
 
 from mien.serve.engine import Engine
 from mien.serve.jobs import FilmJobs
@@ -11,6 +15,7 @@ from mien.serve.page.film import film_tab
 from mien.serve.page.picture import picture_tab
 from mien.serve.page.uploads import Uploads
 from mien.serve.page.webcam import webcam_tab
+from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
 
 TITLE = "mien: facial expressions"
@@ -29,24 +34,45 @@ _HEAD = """
 """
 
 _NOTICE = """
-<footer class="mien-foot" role="note" aria-label="Notice">
+<section class="mien-foot" aria-label="Notice">
   <p><strong>This is an emotion recognition system.</strong> Under Article 50(3) of the EU AI Act, whoever puts it to
   use must inform the people whose faces are shown to it. Article 5(1)(f) prohibits inferring emotions at work and in
   education, except for medical or safety reasons.</p>
   <p>Pictures and films are analysed on this server, and deleted with their results at most {keep} after they came or
   were done; frames of the camera are never stored.</p>
-</footer>
+</section>
 """
 
 
-def build(*, engine: Engine, jobs: FilmJobs, settings: Settings, uploads: Uploads) -> gr.Blocks:
+_log = logging.getLogger(__name__)
+
+
+class Page(gr.Blocks):
+    """Blocks whose failed events are told in the service's log, and to visitors without details."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Carry an event out."""
+        try:
+            return await super().process_api(*args, **kwargs)
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except ValidationError as error:  # which the page would not send, and which quotes what was sent
+            raise gr.Error("This event has the wrong form.", print_exception=False) from error
+        except Exception as error:
+            _log.exception("an event of the page failed")
+            told = "Something went wrong in the server; whoever runs it finds it in the log."
+            raise gr.Error(told, print_exception=False) from error
+
+
+def build(*, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads) -> Page:
     """Return the page."""
     models = list(engine.analyzers)
     choices = emotion_choices(engine, None)
     minutes = settings.keep / 60
     keep = f"{minutes:.0f} minutes" if minutes >= 2 else f"{settings.keep} seconds"
-    page: gr.Blocks
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    page: Page
+    with Page(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(_HEAD, apply_default_css=False)
         with gr.Row(elem_id="mien-choices"):
             model = gr.Radio(models, value=models[0], label="Model", visible=len(models) > 1, elem_id="mien-model")
@@ -55,9 +81,9 @@ def build(*, engine: Engine, jobs: FilmJobs, settings: Settings, uploads: Upload
             )
         with gr.Tabs(elem_id="mien-tabs"):
             with gr.Tab("Picture", id="picture"):
-                picture_tab(engine=engine, settings=settings, uploads=uploads, emotions=emotions, model=model)
+                picture_tab(pictures=pictures, uploads=uploads, emotions=emotions, model=model)
             with gr.Tab("Video", id="video"):
-                film_tab(jobs=jobs, most=settings.jobs, uploads=uploads, emotions=emotions, model=model)
+                film_tab(jobs=jobs, uploads=uploads, emotions=emotions, model=model)
             with gr.Tab("Webcam", id="webcam"):
                 webcam_tab(emotions=emotions, model=model)
         gr.HTML(_NOTICE.format(keep=keep), apply_default_css=False)

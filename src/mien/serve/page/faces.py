@@ -21,9 +21,9 @@ _CROP = 160
 _MARGIN = 0.15
 
 
-def percent(share: float) -> str:
-    """Return a share as it is shown everywhere: 93.1%."""
-    return f"{share:.1%}"
+def percent(share: float, places: int = 1) -> str:
+    """Return a share as it is shown everywhere on the page: 93.1 %, on one line."""
+    return f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
 
 
 def colour(emotion: Emotion) -> str:
@@ -91,11 +91,20 @@ def empty(message: str) -> str:
     return f"<p class='mien-empty'>{escape(message)}</p>"
 
 
+def thumbnail(image: Image.Image) -> str:
+    """Return a small copy of a picture as a data URL."""
+    small = image.convert("RGB")
+    small.thumbnail((_CROP, _CROP))
+    stream = io.BytesIO()
+    small.save(stream, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
 def _card(face: Face, number: int, pixels: NDArray[np.uint8]) -> str:
     return (
         f"<article class='mien-card' aria-label='Face {number}: {face.emotion}, {percent(face.confidence)}'>"
         f"<header><img src='{_crop(face, pixels)}' alt='Face {number}, cut from the picture' width='72' height='72'>"
-        f"<h3>Face {number}<br><strong>{face.emotion}</strong> {percent(face.confidence)}</h3></header>"
+        f"<h2>Face {number}<br><strong>{face.emotion}</strong> {percent(face.confidence)}</h2></header>"
         f"{bars(face.scores, caption=f'Probabilities of face {number}')}</article>"
     )
 
@@ -110,7 +119,4 @@ def _crop(face: Face, pixels: NDArray[np.uint8]) -> str:
     image = Image.new("RGB", (edges[2] - edges[0], edges[3] - edges[1]), (128, 128, 128))
     cut = Image.fromarray(pixels[inner[1] : inner[3], inner[0] : inner[2]])
     image.paste(cut, (inner[0] - edges[0], inner[1] - edges[1]))
-    image.thumbnail((_CROP, _CROP))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return thumbnail(image)

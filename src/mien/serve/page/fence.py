@@ -1,22 +1,22 @@
 """What of Gradio can be reached: the page's own needs, and no file or address that is not this server's.
 
 Gradio reads the files and fetches the addresses that a client names in an event. Here, a request that names any
-other than an upload of this server ends before Gradio sees it.
+other than an upload of this server, or an event that there is not, ends before Gradio sees it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve.guard import PAGE, UPLOAD, path_of
+from mien.serve.page.answers import Answer
 from mien.serve.page.uploads import Uploads
 from mien.serve.problems import Problem
 
@@ -35,10 +35,18 @@ _SCHEME = re.compile(r"\s*(//|[a-z][a-z0-9+.-]*://|data:|file:)", re.IGNORECASE)
 class Fence:
     """ASGI middleware before Gradio's app."""
 
-    def __init__(self, app: ASGIApp, *, uploads: Uploads) -> None:
-        """Guard Gradio's `app`; `uploads` are the only files that there are."""
+    def __init__(self, app: ASGIApp, *, uploads: Uploads, events: Mapping[int, int]) -> None:
+        """Guard Gradio's `app`.
+
+        Args:
+            app: Gradio's.
+            uploads: the only files that there are.
+            events: how many values each event takes that the page can send.
+
+        """
         self._app = app
         self._uploads = uploads
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a problem document."""
@@ -48,13 +56,13 @@ class Fence:
         if scope["type"] != "http":  # Gradio has no sockets that the page needs
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _Answer(send, lasting=path_of(scope).startswith(_LASTING))
+        answer = Answer(send, lasting=path_of(scope).startswith(_LASTING))
         try:
-            await self._app(scope, await self._checked(scope, receive), answer)
+            await answer.of(self._app, scope, await self._checked(scope, receive))
         except Problem as error:
             if answer.begun:
                 raise
-            await error.response()(scope, receive, answer)
+            await error.response()(scope, receive, send)
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         """Return how the body is to be read.
@@ -72,21 +80,36 @@ class Fence:
         if scope["method"] in ("GET", "HEAD"):
             if not _READABLE.fullmatch(path):
                 raise Problem(403, "the page does not offer this")
-            if any(_SCHEME.match(part.partition("=")[2]) for part in query.split("&")):
+            # of what is shown at other paths, Gradio reads nothing that could be an address: links may carry any
+            if path.startswith(PAGE) and any(_SCHEME.match(part.partition("=")[2]) for part in query.split("&")):
                 raise Problem(403, "nothing is fetched from other addresses")
             return receive
         if scope["method"] != "POST" or path.rstrip("/") not in _WRITABLE:
             raise Problem(403, "the page does not offer this; programs use /v1")
         if path.rstrip("/") == UPLOAD:
             return receive
-        return _replay(self._checked_event(await _read(receive)), receive)
-
-    def _checked_event(self, body: bytes) -> bytes:
-        """Return the body of an event as it was understood here, without addresses: Gradio makes its own."""
+        body = await _read(receive)
         try:
             event = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise Problem(400, "the body is not JSON") from error
+        self._check_files(event)
+        if path.rstrip("/") == _EVENT:
+            self._check_event(event)
+        return _replay(json.dumps(event).encode(), receive)
+
+    def _check_event(self, event: object) -> None:
+        """Refuse what Gradio would break on."""
+        number = event.get("fn_index") if isinstance(event, dict) else None
+        takes = self._events.get(number) if type(number) is int else None
+        if takes is None:
+            raise Problem(422, "fn_index: the page has no such event; programs use /v1")
+        data = event.get("data") if isinstance(event, dict) else None
+        if not isinstance(data, list) or len(data) != takes:
+            raise Problem(422, f"data: this event takes a list of {takes}")
+
+    def _check_files(self, event: object) -> None:
+        """Refuse files and addresses that are not this server's; the rest of the addresses Gradio makes itself."""
         for holder, key, value in _strings(event):
             if key == "path" and not self._uploads.holds(value):
                 raise Problem(403, "only files uploaded here are read")
@@ -95,30 +118,11 @@ class Fence:
                 holder["url"] = None
             elif key == "url" or (key != "path" and _SCHEME.match(value)):
                 raise Problem(403, "nothing is fetched from other addresses")
-        return json.dumps(event).encode()
 
     def _own_address(self, url: str) -> bool:
         """Whether an address is that of a file here; its host, which proxies change, does not matter."""
         _, marker, path = unquote(urlsplit(url).path).partition(_FILE)
         return bool(marker) and self._uploads.holds(path)
-
-
-class _Answer:
-    """Sends on without Gradio's own rules on which sites may read; what carries its hash in its name may be kept."""
-
-    def __init__(self, send: Send, *, lasting: bool) -> None:
-        self._send, self._lasting = send, lasting
-        self.begun = False
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.begun = True
-            headers = MutableHeaders(scope=message)
-            for name in [name for name in headers.keys() if name.startswith("access-control-")]:  # noqa: SIM118
-                del headers[name]
-            if self._lasting and message["status"] == HTTPStatus.OK:
-                headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        await self._send(message)
 
 
 def _strings(value: object) -> Iterator[tuple[Any, str, str]]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,137 +15,178 @@ from mien.emotions import Emotion
 from mien.serve.jobs import FilmJobs, Job
 from mien.serve.page import faces
 from mien.serve.page.choices import chosen
-from mien.serve.page.picture import SHOW
+from mien.serve.page.film_run import FilmRuns
+from mien.serve.page.outcome import Changes, Outcome, outcome
 from mien.serve.page.uploads import Uploads, file_name
 from mien.serve.problems import Problem
 from mien.timeline.summary import clock, duration
 
-_ENDINGS = {"results": ".jsonl", "csv": ".csv", "annotated": "-annotated.mp4", "timeline": "-timeline.png"}
-_LABELS = ("Records (JSON Lines)", "Table (CSV)", "Annotated film (MP4)", "Timeline (PNG)")
+_FILES = {
+    "results": ("Records (JSON Lines)", ".jsonl"),
+    "csv": ("Table (CSV)", ".csv"),
+    "annotated": ("Annotated film (MP4)", "-annotated.mp4"),
+    "timeline": ("Timeline (PNG)", "-timeline.png"),
+}
+_CANCELLED = faces.note("Cancelled: nothing of the film is kept.")
 _EVERY = 0.3
 _PERSONS = 30
+_BEGIN = """() => {
+  window.mienFilm = Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
+  window.mienShow?.("mien-film-status");
+  const update = (change) => ({ __type__: "update", ...change });
+  return [%s, update({ interactive: false }), update({ visible: true })];
+}"""
 
 
-def film_tab(*, jobs: FilmJobs, most: int, uploads: Uploads, emotions: gr.Radio, model: gr.Radio) -> None:
-    """Build the tab; `most` films are worked on or kept."""
+def film_tab(*, jobs: FilmJobs, uploads: Uploads, emotions: gr.Radio, model: gr.Radio) -> None:
+    """Build the tab."""
     with gr.Row(elem_classes="mien-columns"):
+        tab = _Tab.build()
+
+    runs = FilmRuns(jobs)
+
+    async def run(payload: object, emotions: object, model: object, token: object) -> AsyncIterator[Changes]:
+        token = str(token)
+        film = runs.begin(token)
+        try:
+            if payload is None:
+                raise Problem(400, "choose a film first")
+            path, name = uploads.uploaded(payload)
+            if film.is_off:  # its visitor knows, and may have asked for another already
+                yield {tab.shown.status: gr.skip()}
+                return
+            yield tab.busy(progress(None))
+            wanted = model if isinstance(model, str) else None
+            job = await film.start(path, name=name, model=wanted, emotions=chosen(emotions))
+            while job is not None and not film.is_off and not job.wait(0):
+                yield {tab.shown.status: progress(job)}
+                await asyncio.sleep(_EVERY)
+            if job is None or film.is_off:
+                yield {tab.shown.status: _CANCELLED}
+            elif job.cancelled:
+                yield tab.idle(_CANCELLED)
+            elif job.results is None or not job.summary:
+                yield tab.idle(faces.problem(job.error) if job.error else faces.note("Nobody was seen in this film."))
+            else:
+                yield tab.done(job, await asyncio.to_thread(_offer, job, uploads))
+        except Problem as error:
+            yield tab.idle(faces.problem(error.detail))
+        finally:  # also where the visitor has left: whatever was to be kept has been put among the downloads
+            runs.end(token, film)
+
+    async def stop(token: object) -> Changes:
+        await asyncio.to_thread(runs.call_off, str(token))
+        return tab.idle(_CANCELLED)
+
+    tab.wire(run, stop, emotions=emotions, model=model)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tab:
+    """What changes in the tab; `token` stands for what is asked for, and is made up by the browser."""
+
+    film: gr.Video
+    predict: gr.Button
+    cancel: gr.Button
+    token: gr.Textbox
+    shown: Outcome
+    annotated: gr.Video
+    timeline: gr.Image
+    summary: gr.HTML
+
+    @classmethod
+    def build(cls) -> _Tab:
         with gr.Column(scale=1, min_width=300):
-            film = gr.Video(
-                label="Film",
-                sources=["upload"],
-                height=300,
-                buttons=[],
-                elem_id="mien-film",
-            )
+            film = gr.Video(label="Film", sources=["upload"], height=340, buttons=[], elem_id="mien-film")
             predict = gr.Button("Make a prediction", variant="primary", size="lg", elem_id="mien-film-predict")
             cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="mien-film-cancel")
-        with gr.Column(scale=2, min_width=300):
-            status = gr.HTML(
-                faces.empty("The film with its faces, a chart over time and a summary for each person appear here."),
-                elem_id="mien-film-status",
-                elem_classes="mien-live",
+        empty = "The film with its faces, a chart over time and a summary for each person appear here."
+        with outcome("mien-film", empty=empty, files=[words for words, _ in _FILES.values()]) as shown:
+            annotated = gr.Video(
+                label="What was found",
+                show_label=False,
+                interactive=False,
+                buttons=[],
+                elem_id="mien-film-annotated",
             )
-            with gr.Column(visible=False, elem_id="mien-film-result") as outcome:
-                annotated = gr.Video(
-                    label="What was found",
-                    show_label=False,
-                    interactive=False,
-                    buttons=[],
-                    elem_id="mien-film-annotated",
-                )
-                timeline = gr.Image(
-                    label="Over time",
-                    show_label=False,
-                    interactive=False,
-                    buttons=["fullscreen"],
-                    alt_text="Chart of the likeliest expression of each person over time; a table follows",
-                    elem_id="mien-timeline",
-                )
-                summary = gr.HTML(elem_id="mien-summary")
-                with gr.Row(elem_classes="mien-downloads"):
-                    downloads = [gr.DownloadButton(text, size="sm", min_width=120) for text in _LABELS]
-    current = gr.State("")
-
-    async def run(payload: object, emotions: object, model: object) -> AsyncIterator[list[Any]]:
-        hidden = [gr.update(visible=False), None, None, "", *[gr.update(value=None, visible=False)] * len(downloads)]
-
-        def only(line: str, identity: str = "") -> list[Any]:
-            running = bool(identity)
-            return [line, gr.update(interactive=not running), gr.update(visible=running), identity, *hidden]
-
-        def told(line: str) -> list[Any]:
-            return [line, *[gr.skip()] * (3 + len(hidden))]
-
-        if payload is None:
-            yield only(faces.problem("choose a film first"))
-            return
-        job = None
-        try:
-            path, name = uploads.uploaded(payload)
-            yield only(progress(None), "starting")
-            job = await asyncio.to_thread(
-                jobs.start,
-                await asyncio.to_thread(_own_copy, path, jobs),
-                name=name,
-                model=model if isinstance(model, str) else None,
-                emotions=chosen(emotions),
+            timeline = gr.Image(
+                label="Over time",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                alt_text="Chart of the likeliest expression of each person over time; a table follows",
+                elem_id="mien-timeline",
             )
-            yield only(progress(job), job.id)
-            while not job.wait(0):
-                await asyncio.sleep(_EVERY)
-                yield told(progress(job))
-            if job.state == "cancelled":
-                yield only(faces.note("Cancelled: nothing of the film is kept."))
-                return
-            line = faces.problem(job.error) if job.error is not None else faces.note(finished(job))
-            if job.results is None or not job.summary:
-                yield only(line if job.error else faces.note("Nobody was seen in this film."))
-                return
-            files = await asyncio.to_thread(_offer, job, uploads)
-            yield [
-                line,
-                gr.update(interactive=True),
-                gr.update(visible=False),
-                "",
-                gr.update(visible=True),
-                gr.update(value=files["annotated"], visible=files["annotated"] is not None),
-                gr.update(value=files["timeline"], visible=files["timeline"] is not None),
-                persons(job.summary),
-                *[gr.update(value=files[kind], visible=files[kind] is not None) for kind in _ENDINGS],
-            ]
-        except Problem as error:
-            yield only(faces.problem(error.detail))
-        finally:  # also where the visitor has left: whatever was to be kept has been put among the downloads
-            if job is not None:
-                _let_go(jobs, job.id)
+            summary = gr.HTML(elem_id="mien-summary")
+        return cls(film, predict, cancel, gr.Textbox(visible=False), shown, annotated, timeline, summary)
 
-    async def stop(identity: str) -> None:
-        await asyncio.to_thread(_let_go, jobs, identity)
+    def wire(
+        self, run: Callable[..., object], stop: Callable[..., object], *, emotions: gr.Radio, model: gr.Radio
+    ) -> None:
+        """Let the buttons do what they say; Gradio waits for an upload before it sends what needs the film."""
+        self.predict.click(
+            None,
+            js=_BEGIN % json.dumps(_bar("The film is on its way…")),
+            outputs=[self.shown.status, self.predict, self.cancel],
+            api_visibility="private",
+        )
+        outputs: list[Any] = [self.shown.status, self.shown.found, *self.shown.downloads]
+        outputs += [self.predict, self.cancel, self.annotated, self.timeline, self.summary]
+        self.predict.click(
+            run,
+            js="(film, emotions, model) => [film, emotions, model, window.mienFilm]",
+            inputs=[self.film, emotions, model, self.token],
+            outputs=outputs,
+            preprocess=False,
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,  # how many films there may be, the jobs say, and at once
+            trigger_mode="multiple",
+        )
+        self.cancel.click(
+            stop,
+            js="() => [window.mienFilm]",
+            inputs=[self.token],
+            outputs=outputs,
+            preprocess=False,
+            api_visibility="private",
+            show_progress="hidden",
+            concurrency_limit=None,
+        )
 
-    predict.click(None, js=SHOW.format("mien-film-status"), api_visibility="private")
-    predict.click(
-        run,
-        inputs=[film, emotions, model],
-        outputs=[status, predict, cancel, current, outcome, annotated, timeline, summary, *downloads],
-        preprocess=False,
-        api_visibility="private",
-        show_progress="hidden",
-        concurrency_limit=most,
-        trigger_mode="once",
-    )
-    cancel.click(
-        stop, inputs=[current], api_visibility="private", show_progress="hidden", concurrency_limit=None, queue=True
-    )
+    def busy(self, line: str) -> Changes:
+        return {**self._only(line), **self._buttons(running=True)}
+
+    def idle(self, line: str) -> Changes:
+        return {**self._only(line), **self._buttons(running=False)}
+
+    def done(self, job: Job, files: Mapping[str, str | None]) -> Changes:
+        line = faces.note(finished(job)) if job.error is None else faces.problem(job.error)
+        return {
+            **self.shown.all(line, list(files.values())),
+            **self._buttons(running=False),
+            self.annotated: gr.update(value=files["annotated"], visible=files["annotated"] is not None),
+            self.timeline: gr.update(value=files["timeline"], visible=files["timeline"] is not None),
+            self.summary: persons(job.summary or ()),
+        }
+
+    def _only(self, line: str) -> Changes:
+        return {**self.shown.only(line), self.annotated: None, self.timeline: None, self.summary: ""}
+
+    def _buttons(self, *, running: bool) -> Changes:
+        return {self.predict: gr.update(interactive=not running), self.cancel: gr.update(visible=running)}
 
 
 def progress(job: Job | None) -> str:
     """Return how far a film is, as a bar and in words."""
     if job is None or job.state == "queued":
-        value, text = "", "Looking at the film…" if job is None else "Waiting for the films before it…"
-    else:
-        share = job.progress
-        value = "" if share is None else f" value='{share:.4f}'"
-        text = ("" if share is None else f"{share:.0%}, ") + f"{faces.plural(job.frames, 'frame')} analysed"
+        return _bar("Looking at the film…" if job is None else "Waiting for the films before it…")
+    text = f"{faces.plural(job.frames, 'frame')} analysed"
+    return _bar(text if job.progress is None else f"{faces.percent(job.progress, 0)}, {text}", job.progress)
+
+
+def _bar(text: str, share: float | None = None) -> str:
+    value = "" if share is None else f" value='{share:.4f}'"
     bar = f"<progress aria-label='Progress'{value}></progress>"
     return f"<div class='mien-progress' aria-live='off'>{bar}<span>{text}</span></div>"
 
@@ -178,7 +219,7 @@ def _row(person: Mapping[str, Any]) -> str:
         f"<span style='width:{100 * share:.2f}%;background:{faces.colour(emotion)}'></span>"
         for emotion, share in shares.items()
     )
-    words = ", ".join(f"{emotion} {share:.0%}" for emotion, share in shares.items() if share >= 0.005)
+    words = ", ".join(f"{emotion} {faces.percent(share, 0)}" for emotion, share in shares.items() if share >= 0.005)
     name = "–" if person["track"] is None else str(person["track"])
     return (
         f"<tr><th scope='row'>{escape(name)}</th><td>{duration(seconds)}</td>"
@@ -187,26 +228,10 @@ def _row(person: Mapping[str, Any]) -> str:
     )
 
 
-def _own_copy(path: Path, jobs: FilmJobs) -> Path:
-    """Return a file for the job to cut short and delete, so that the film can be analysed again.
-
-    It lies with the jobs' own files: those of the page are deleted after a while, and the film may have to wait.
-    """
-    own = jobs.storage.file(path.suffix)
-    shutil.copyfile(path, own)
-    return own
-
-
 def _offer(job: Job, uploads: Uploads) -> dict[str, str | None]:
-    made = {kind: getattr(job, kind) for kind in _ENDINGS}
+    """Put what came of a film among the downloads; None stands for what could not be made."""
+    made = {kind: (getattr(job, kind), ending) for kind, (_, ending) in _FILES.items()}
     return {
-        kind: None if path is None else str(uploads.offered(path, file_name(job.name, _ENDINGS[kind])))
-        for kind, path in made.items()
+        kind: None if path is None else str(uploads.offered(path, file_name(job.name, ending)))
+        for kind, (path, ending) in made.items()
     }
-
-
-def _let_go(jobs: FilmJobs, identity: str) -> None:
-    try:
-        jobs.cancel(identity)
-    except Problem:  # it has gone already
-        return

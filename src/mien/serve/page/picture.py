@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
 from PIL import Image
@@ -13,128 +12,80 @@ from PIL import Image
 from mien.drawing import annotate
 from mien.errors import MienError
 from mien.results import Frame, Result
-from mien.serve.engine import Engine
 from mien.serve.page import faces
 from mien.serve.page.choices import chosen
+from mien.serve.page.outcome import Changes, outcome
 from mien.serve.page.uploads import Uploads, file_name
+from mien.serve.picture_work import PictureWork
 from mien.serve.problems import Problem
-from mien.serve.settings import Settings
 from mien.sinks import Csv
-from mien.sources import read_picture
 
-SHOW = "() => window.mienShow?.('{}')"
-"""JavaScript that brings an element into view, which on a phone it is not."""
+_SAID = 6
+_FILES = ("Annotated picture (PNG)", "Record (JSON)", "Table (CSV)")
 
 
-def picture_tab(*, engine: Engine, settings: Settings, uploads: Uploads, emotions: gr.Radio, model: gr.Radio) -> None:
+def picture_tab(*, pictures: PictureWork, uploads: Uploads, emotions: gr.Radio, model: gr.Radio) -> None:
     """Build the tab."""
     with gr.Row(elem_classes="mien-columns"):
         with gr.Column(scale=1, min_width=300):
-            picture = gr.Image(
-                label="Picture",
-                sources=["upload", "clipboard", "webcam"],
-                type="filepath",
-                image_mode=None,
-                height=340,
-                buttons=["fullscreen"],
-                placeholder="Drop a picture here, or choose one",
-                alt_text="The picture to be analysed",
-                elem_id="mien-picture",
-            )
+            picture = _chooser()
             predict = gr.Button("Make a prediction", variant="primary", size="lg", elem_id="mien-predict")
-            examples = gr.Dataset(
-                label="Or try an example",
-                components=[picture],
-                samples=[[str(path)] for path in uploads.examples],
-                type="index",
-                elem_id="mien-examples",
+            _examples(uploads, picture)
+        with outcome(
+            "mien-picture",
+            empty="The faces of your picture appear here, with a number for each expression.",
+            files=_FILES,
+        ) as shown:
+            annotated = gr.Image(
+                label="What was found",
+                show_label=False,
+                interactive=False,
+                buttons=["fullscreen"],
+                alt_text="Your picture with a box, a label and bars at each face; the same as text follows",
+                elem_id="mien-annotated",
             )
-        with gr.Column(scale=2, min_width=300):
-            status = gr.HTML(
-                faces.empty("The faces of your picture appear here, with a number for each expression."),
-                elem_id="mien-picture-status",
-                elem_classes="mien-live",
-            )
-            with gr.Column(visible=False, elem_id="mien-picture-result") as outcome:
-                annotated = gr.Image(
-                    label="What was found",
-                    show_label=False,
-                    interactive=False,
-                    buttons=["fullscreen"],
-                    alt_text="Your picture with a box, a label and bars at each face; the same as text follows",
-                    elem_id="mien-annotated",
-                )
-                numbers = gr.HTML(elem_id="mien-numbers")
-                with gr.Row(elem_classes="mien-downloads"):
-                    downloads = [
-                        gr.DownloadButton(text, size="sm", min_width=120)
-                        for text in ("Annotated picture (PNG)", "Record (JSON)", "Table (CSV)")
-                    ]
+            numbers = gr.HTML(elem_id="mien-numbers")
 
-    examples.click(
-        lambda number: str(uploads.examples[number]),
-        inputs=[examples],
-        outputs=[picture],
-        api_visibility="private",
-        show_progress="hidden",
-        concurrency_limit=None,
-    )
+    async def run(payload: object, emotions: object, model: object) -> Changes:
+        def only(line: str) -> Changes:
+            return {**shown.only(line), annotated: None, numbers: ""}
 
-    async def run(payload: object, emotions: object, model: object) -> list[Any]:
-        hidden = [gr.update(visible=False), None, "", *[None] * len(downloads)]
         if payload is None:
-            return [faces.problem("choose a picture first"), *hidden]
+            return only(faces.problem("choose a picture first"))
         try:
             path, name = uploads.uploaded(payload)
-            frame, result = await analysed(path, name, emotions, model, engine=engine, settings=settings)
-            if not result.faces:
-                return [faces.note("Nobody was found in this picture."), *hidden]
-            shown, cards, files = await asyncio.to_thread(outputs, frame, result, uploads)
+            wanted = model if isinstance(model, str) else None
+            async with pictures.alone(path, name=name, model=wanted, emotions=chosen(emotions)) as (frame, result):
+                if not result.faces:
+                    return only(faces.note("Nobody was found in this picture."))
+                drawn, cards, files = await pictures.drawn(partial(outputs, uploads), frame, result)
         except Problem as error:
-            return [faces.problem(error.detail), *hidden]
+            return only(faces.problem(error.detail))
         except MienError as error:
-            return [faces.problem(str(error)), *hidden]
-        said = ", ".join(f"{face.emotion} {faces.percent(face.confidence)}" for face in result.faces[:6])
-        found = faces.note(f"{faces.plural(len(result.faces), 'face')} found: {said}")
-        return [found, gr.update(visible=True), str(shown), cards, *map(str, files)]
+            return only(faces.problem(str(error)))
+        return {**shown.all(found(result), files), annotated: str(drawn), numbers: cards}
 
     predict.click(
         run,
         inputs=[picture, emotions, model],
-        outputs=[status, outcome, annotated, numbers, *downloads],
+        outputs=[shown.status, shown.found, annotated, numbers, *shown.downloads],
         preprocess=False,
         api_visibility="private",
         show_progress="minimal",
-        show_progress_on=status,
+        show_progress_on=shown.status,
         concurrency_limit=8,
         trigger_mode="once",
-    ).then(None, js=SHOW.format("mien-picture-status"), api_visibility="private")
+    ).then(None, js=shown.show, api_visibility="private")
 
 
-async def analysed(
-    path: Path, name: str, emotions: object, model: object, *, engine: Engine, settings: Settings
-) -> tuple[Frame, Result]:
-    """Read a picture and analyse it.
-
-    Raises:
-        SourceError: it cannot be read.
-        Problem: the server is busy or stopping, took too long, or lacks what was chosen.
-
-    """
-    pixels = settings.max_pixels * 1_000_000
-    if path.stat().st_size > settings.max_body << 20:
-        raise Problem(413, f"the picture is larger than the {settings.max_body} MB that are allowed")
-    try:
-        async with asyncio.timeout(settings.max_seconds):
-            frame = await asyncio.to_thread(read_picture, path, name=name, max_pixels=pixels)
-            wanted = model if isinstance(model, str) else None
-            (answer,) = engine.submit([frame], model=wanted, emotions=chosen(emotions))
-            return frame, await asyncio.wrap_future(answer)
-    except TimeoutError as error:
-        raise Problem(503, f"it took longer than {settings.max_seconds} seconds; try a smaller picture") from error
+def found(result: Result) -> str:
+    """Return the line that says whom the picture shows."""
+    said = ", ".join(f"{face.emotion} {faces.percent(face.confidence)}" for face in result.faces[:_SAID])
+    more = ", …" if len(result.faces) > _SAID else ""
+    return faces.note(f"{faces.plural(len(result.faces), 'face')} found: {said}{more}")
 
 
-def outputs(frame: Frame, result: Result, uploads: Uploads) -> tuple[Path, str, list[Path]]:
+def outputs(uploads: Uploads, frame: Frame, result: Result) -> tuple[Path, str, list[Path]]:
     """Return the picture to be shown, the faces as HTML, and the files for download."""
     drawn = Image.fromarray(annotate(frame.pixels, result))
     png = uploads.file(file_name(result.source, "-annotated.png"))
@@ -150,3 +101,39 @@ def outputs(frame: Frame, result: Result, uploads: Uploads) -> tuple[Path, str, 
     form = Csv(list(result.faces[0].scores))
     rows.write_text(form.head() + form.text(result), encoding="utf-8", newline="")
     return shown, faces.cards(result, frame.pixels) + faces.table(result), [png, record, rows]
+
+
+def _chooser() -> gr.Image:
+    return gr.Image(
+        label="Picture",
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        image_mode=None,
+        height=340,
+        buttons=["fullscreen"],
+        placeholder="Drop a picture here, or choose one",
+        alt_text="The picture to be analysed",
+        elem_id="mien-picture",
+    )
+
+
+def _examples(uploads: Uploads, picture: gr.Image) -> None:
+    """Build the examples; as pictures, Gradio would tell everybody where on this machine they lie."""
+    samples = [[f"<img src='{faces.thumbnail(Image.open(path))}' alt=''>"] for path in uploads.examples]
+    examples = gr.Dataset(
+        label="Or try an example",
+        components=[gr.HTML(render=False)],
+        samples=samples,
+        type="index",
+        layout="gallery",
+        elem_id="mien-examples",
+    )
+    paths = dict(enumerate(map(str, uploads.examples)))
+    examples.click(
+        lambda number: paths.get(number) if isinstance(number, int) else None,
+        inputs=[examples],
+        outputs=[picture],
+        api_visibility="private",
+        show_progress="hidden",
+        concurrency_limit=None,
+    )

@@ -9,7 +9,7 @@ const small = document.createElement("canvas");
 
 let media = null, socket = null, waiting = false, sentAt = 0, answers = [], spokenAt = 0, spoken = "", run = 0;
 
-const percent = (share) => (100 * share).toFixed(1) + "%";
+const percent = (share, places = 1) => (100 * share).toFixed(places) + "\u00a0%"; // on one line
 
 function say(text, problem = false) {
   words.textContent = text;
@@ -112,7 +112,7 @@ function show(record) {
   draw(record);
   list(record.faces);
   const text = record.faces.length
-    ? record.faces.map((face, i) => `Face ${face.track ?? i + 1}: ${face.emotion}, ${(100 * face.confidence).toFixed(0)}%`).join(". ")
+    ? record.faces.map((face, i) => `Face ${face.track ?? i + 1}: ${face.emotion}, ${percent(face.confidence, 0)}`).join(". ")
     : "Nobody is in the picture.";
   if (text !== spoken && now - spokenAt > 3000) { // a screen reader should be able to finish
     spoken = text;
@@ -140,7 +140,7 @@ function draw(record) {
     context.lineWidth = 3 * ratio;
     context.strokeStyle = colour;
     context.strokeRect(left, top, (x2 - x1) * across, (y2 - y1) * down);
-    const label = `${face.track === null ? "" : `#${face.track} `}${face.emotion} ${(100 * face.confidence).toFixed(0)}%`;
+    const label = `${face.track === null ? "" : `#${face.track} `}${face.emotion} ${percent(face.confidence, 0)}`;
     const wide = context.measureText(label).width + 14 * ratio, high = 24 * ratio;
     const x = Math.max(0, Math.min(left, width - wide)), y = top > high ? top - high : top;
     context.fillStyle = "rgb(24 24 27 / 0.85)";
@@ -163,8 +163,9 @@ function list(faces) {
       const made = document.createElement("article");
       made.className = "mien-card";
       made.dataset.names = names;
-      const title = document.createElement("h3"), table = document.createElement("table");
+      const title = document.createElement("h2"), table = document.createElement("table");
       table.className = "mien-bars";
+      table.createCaption().className = "mien-hidden";
       for (const [name] of scores) {
         const row = table.insertRow(), head = document.createElement("th"), trough = document.createElement("td");
         head.scope = "row";
@@ -181,10 +182,12 @@ function list(faces) {
       else cards.append(made);
       card = made;
     }
-    card.querySelector("h3").textContent = `Face ${face.track ?? i + 1}`;
+    const title = `Face ${face.track ?? i + 1}`;
+    card.querySelector("h2").textContent = title;
+    card.querySelector("caption").textContent = `Probabilities of ${title.toLowerCase()}`;
     [...card.querySelectorAll("tr")].forEach((row, j) => {
       row.classList.toggle("mien-top", scores[j][0] === face.emotion);
-      row.querySelector("span").style.width = percent(scores[j][1]);
+      row.querySelector("span").style.width = `${100 * scores[j][1]}%`;
       row.lastChild.textContent = percent(scores[j][1]);
     });
   });

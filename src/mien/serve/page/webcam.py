@@ -28,10 +28,11 @@ _MARKUP = """
       <canvas aria-hidden="true"></canvas>
     </div>
     <div class="mien-cards"></div>
+    <p class="mien-empty">Your camera's picture appears here. Frames are analysed on the server and never stored;
+    nothing is sent before you start the camera, or after you stop it.<br><br>Tell everyone whom the camera can see
+    that an emotion recognition system is at work.</p>
   </div>
-  <p class="mien-note mien-words" role="status" aria-live="polite">Frames are analysed on the server and never stored;
-  nothing is sent before you start the camera, or after you stop it. Tell everyone whom the camera can see that an
-  emotion recognition system is at work.</p>
+  <p class="mien-note mien-words" role="status" aria-live="polite"></p>
 </div>
 """
 

@@ -1,9 +1,9 @@
-"""A large file in a request's body → a file on disk, piece by piece, and never whole in memory."""
+"""The body of a request with a film → a file on disk, piece by piece, and never whole in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,8 +17,8 @@ _WRITTEN = 1 << 20  # bytes that are written to disk at once
 _HEADERS = 16 << 10  # bytes of a part's headers
 
 
-async def receive(request: Request, target: Path, *, name: str = "", patience: float) -> str:
-    """Write the body's file to `target` and return what the client calls it; how large it is, others watch.
+async def receive(request: Request, target: Path, *, name: str = "") -> str:
+    """Write the body's file to `target` and return what the client calls it; its size and pace, others watch.
 
     The body is the file itself, or a form (multipart/form-data) with one field `file`.
 
@@ -26,10 +26,9 @@ async def receive(request: Request, target: Path, *, name: str = "", patience: f
         request: the request.
         target: where the file goes.
         name: what to call a file that is the body itself.
-        patience: seconds without a byte after which the client is given up.
 
     Raises:
-        Problem: there is no file in it (400), or nothing more came (408).
+        Problem: there is no file in it (400).
         ClientDisconnect: the client has gone away.
 
     """
@@ -37,7 +36,7 @@ async def receive(request: Request, target: Path, *, name: str = "", patience: f
     with await asyncio.to_thread(target.open, "wb") as file:
         writer = _Writer(file)
         form = _Form(options.get(b"boundary", b""), writer.add) if media_type == b"multipart/form-data" else None
-        async for piece in _pieces(request, patience):
+        async for piece in request.stream():
             if form is None:
                 writer.add(piece)
             else:
@@ -48,26 +47,6 @@ async def receive(request: Request, target: Path, *, name: str = "", patience: f
     if not writer.written:
         raise Problem(400, "no film came: send one as the body, or as the field `file` of a form")
     return name
-
-
-async def _pieces(request: Request, patience: float) -> AsyncIterator[bytes]:
-    """Yield the body as it comes.
-
-    Raises:
-        Problem: nothing comes for too long.
-        ClientDisconnect: the client has gone away.
-
-    """
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(patience):
-                piece = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Problem(408, f"nothing of the film came for {patience:g} seconds; send it again") from None
-        yield piece
 
 
 class _Writer:

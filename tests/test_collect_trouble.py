@@ -1,0 +1,282 @@
+"""What services, hosts, accidents and people who want to be forgotten do to a collection, and what it stays."""
+
+import json
+import time
+from contextlib import suppress
+
+import pytest
+
+pytest.importorskip("httpx", reason="needs the extra collect")
+
+from mien.collect import fetching
+from mien.collect.collecting import Request, collect
+from mien.collect.collection import read_collection
+from mien.collect.limits import Limits
+from mien.collect.queries import Query
+from mien.collect.removing import remove
+from mien.errors import DataError, UsageError
+
+from webserver import Answer, http_date, picture, running_web
+
+NOBODY = [f"http://127.0.1.{host}:9/x.jpg" for host in range(1, 26)]  # where no one listens
+
+
+@pytest.fixture
+def web(monkeypatch):
+    monkeypatch.setattr(fetching, "_BACK_OFF", 0.01)
+    with running_web() as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "web"
+
+
+def gather(folder, *, limit=50, provider="openverse", progress=None, retry=False, concurrency=8):
+    """Collect faces."""
+    request = Request((Query("happy", "face", ("{word}",), limit),), (provider,), contact="tests@example.org")
+    limits = Limits(delay=0, allow_private=True, concurrency=concurrency)
+    return collect(request, folder, limits=limits, progress=progress, retry=retry)
+
+
+def failed(report) -> dict[str, int]:
+    return dict(report.labels["happy"].failed)
+
+
+def there(folder) -> list[str]:
+    """Return the pictures, which are those that have a line."""
+    lines = {line.file for line in read_collection(folder)}
+    assert lines == {path.relative_to(folder).as_posix() for path in folder.glob("pictures/*/*")}
+    return [line.url.rpartition("/")[2] for line in read_collection(folder)]
+
+
+@pytest.mark.parametrize("lost", ["all", "empty", "pages", "provenance too"])
+def test_provenance_outlives_a_lost_journal(web, folder, lost):
+    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(3)))
+    gather(folder)
+    journal, provenance = folder / "journal.jsonl", folder / "provenance.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if lost == "pages" and "results" not in line))
+    if lost in ("all", "provenance too"):
+        journal.unlink()
+    if lost == "provenance too":
+        provenance.unlink()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"journal.jsonl is missing or not whole.*name another folder"):
+            gather(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "html", ["Ann<![bad[ x", "Ann<!DOCTYPE [<!x", "Ann" + "<a " * 200_000, "Ann" + "<!--x" * 50_000]
+)
+def test_html_that_is_none_is_read_as_far_as_it_goes(web, folder, html):
+    web.wikimedia("face", web.serve("/1.jpg", picture(1)), Artist=html)
+    begun = time.monotonic()
+    gather(folder, provider="wikimedia")
+    assert time.monotonic() - begun < 2
+    assert read_collection(folder)[0].author.startswith("Ann")
+
+
+@pytest.mark.parametrize("following", [{"gsroffset": "\ud800"}, {"gsroffset": ["x"]}, {"x": "y" * 5000}, "abc", 7])
+def test_a_next_page_that_cannot_be_asked_for_is_told_and_asked_for_anew(web, folder, following):
+    web.troubles["wikimedia"] = [Answer(json.dumps({"continue": following, "query": {"pages": []}}).encode())]
+    web.wikimedia("face", web.serve("/1.jpg", picture(1)))
+    (trouble,) = gather(folder, provider="wikimedia").troubles
+    assert trouble.startswith("wikimedia: ") and len(trouble) < 100
+    assert gather(folder, provider="wikimedia").troubles == ()
+    assert there(folder) == ["1.jpg"]
+
+
+@pytest.mark.parametrize("provider", ["openverse", "wikimedia"])
+@pytest.mark.parametrize(
+    "following", ['"{}"', '"x"', '"\\ud800"', "5", '"{\\"page\\": 2, \\"a\\": \\"\\\\ud800\\"}"']
+)
+def test_a_damaged_journal_is_told_on_one_line(web, folder, provider, following):
+    folder.mkdir()
+    line = f'{{"provider": "{provider}", "text": "face", "following": {following}, "results": [], "time": ""}}\n'
+    (folder / "journal.jsonl").write_text(line)
+    with suppress(DataError):
+        (trouble,) = gather(folder, provider=provider).troubles
+        assert "next page" in trouble
+
+
+@pytest.mark.parametrize("line", ['{"url": 5}', '{"url": "a", "reason": 1, "time": ""}', '{"results": [{"url": 5}]}'])
+def test_a_journal_of_other_kinds_is_damaged(web, folder, line):
+    folder.mkdir()
+    (folder / "journal.jsonl").write_text(line + "\n")
+    with pytest.raises(DataError, match="line 1: it is not as `mien collect` writes it"):
+        gather(folder)
+
+
+def test_what_a_service_says_goes_wrong_is_cut(web, folder):
+    web.troubles["wikimedia"] = [Answer(json.dumps({"error": {"code": "x", "info": "A\n" * 1_000_000}}).encode())]
+    (trouble,) = gather(folder, provider="wikimedia").troubles
+    assert trouble.startswith("wikimedia: x: A A") and len(trouble) < 250
+    web.troubles["openverse"] = [Answer(status=429, headers={"Retry-After": "9" * 400})]
+    (trouble,) = gather(folder.with_name("other")).troubles
+    assert "it asks to wait more than ten days" in trouble
+
+
+def test_an_endless_address_is_no_result(web, folder):
+    good = web.serve("/1.jpg", picture(1))
+    web.openverse("face", good + "?" + "u" * 4000, good + "?\ud800", good + "?" + "u" * 100)
+    assert gather(folder).labels["happy"].found == 1
+    assert len(read_collection(folder)[0].url) < 200
+
+
+def test_a_picture_that_was_cut_is_none(web, folder):
+    forms = ("JPEG", "PNG", "WEBP", "GIF")
+    whole = [picture(number, form, (640, 480)) for number, form in enumerate(forms)]
+    web.openverse("face", *(web.serve(f"/cut{n}", content[: len(content) // 2]) for n, content in enumerate(whole)))
+    web.openverse("face", *(web.serve(f"/{n}", content) for n, content in enumerate(whole)))
+    assert failed(gather(folder)) == {"not a picture": len(forms)}
+    assert there(folder) == ["0", "1", "2", "3"]
+
+
+def test_hosts_that_are_down_do_not_hold_up_the_rest(web, folder):
+    web.page = 50
+    web.openverse("face", *NOBODY, *(web.serve(f"/{n}.jpg", picture(n)) for n in range(3)))
+    report = gather(folder)
+    assert report.troubles == () and failed(report) == {"no connection": len(NOBODY)}
+    assert len(there(folder)) == 3
+
+
+def test_a_network_that_is_down_spoils_nothing(web, folder, monkeypatch):
+    """Its pictures are not noted as tried, be they of many hosts or of one."""
+    web.page = 50
+    for urls, name in ((NOBODY, "many"), (NOBODY[:1], "one")):
+        web.results.clear()
+        web.openverse("face", *urls, *(f"http://127.0.2.{n}:9/x.jpg" for n in range(1)))
+        journal = folder.with_name(name) / "journal.jsonl"
+        monkeypatch.setenv("MIEN_OPENVERSE_URL", web.environment["MIEN_OPENVERSE_URL"])
+        gather(journal.parent)
+        page = journal.read_text().splitlines()[0] + "\n"
+        journal.write_text(page)
+        monkeypatch.setenv("MIEN_OPENVERSE_URL", "http://127.0.0.2:9/v1")
+        (trouble,) = gather(journal.parent).troubles
+        assert "is the network down?" in trouble
+        assert journal.read_text() == page
+        # which a later run, that has the page and finds the service there, goes on with
+        monkeypatch.setenv("MIEN_OPENVERSE_URL", web.environment["MIEN_OPENVERSE_URL"])
+        assert gather(journal.parent).troubles == ()
+        assert len(journal.read_text().splitlines()) == len(urls) + 2
+
+
+def test_a_host_that_asks_to_wait_holds_up_no_other(web, folder, monkeypatch):
+    monkeypatch.setattr(fetching, "PATIENCE", 2.5)
+    monkeypatch.setitem(fetching.Fetcher.get.__kwdefaults__, "patience", 2.5)
+    told = []
+    with running_web("127.0.0.2") as busy:
+        later = Answer(status=429, headers={"Retry-After": "1"})
+        stalled = [busy.serve(f"/b{n}.jpg", [later] * 9 + [Answer(picture(20 + n))]) for n in range(9)]
+        good = [web.serve(f"/{n}.jpg", picture(n)) for n in range(4)]
+        web.openverse("face", *stalled, *good)
+        report = gather(folder, concurrency=2, progress=lambda progress: told.append(progress.waiting))
+        assert max(web.times["/3.jpg"]) < min(busy.times["/b0.jpg"]) + 0.9
+        assert failed(report) == {"host left alone": 9} and report.troubles == ()
+        assert there(folder) == [f"{n}.jpg" for n in range(4)]
+        hosts = {waiting[0] for waiting in told if waiting}
+        assert hosts == {"127.0.0.2"} and max(waiting[1] for waiting in told if waiting) > 0.5
+        assert busy.most <= 2
+        for number in range(9):
+            busy.serve(f"/b{number}.jpg", picture(20 + number))
+        assert failed(gather(folder)) == {}
+    assert there(folder) == [*(f"b{n}.jpg" for n in range(9)), *(f"{n}.jpg" for n in range(4))]
+
+
+def test_what_a_host_asked_to_come_back_for_is_tried_again_by_the_next_run(web, folder):
+    web.openverse(
+        "face", web.serve("/1.jpg", [Answer(status=429, headers={"Retry-After": "0"})] * 3 + [Answer(picture(1))])
+    )
+    assert failed(gather(folder)) == {"too many requests": 1}
+    assert failed(gather(folder)) == {}
+    assert there(folder) == ["1.jpg"]
+
+
+def test_no_more_are_fetched_at_a_time_when_hosts_come_back_together(web, folder):
+    with running_web("127.0.0.2") as first, running_web("127.0.0.3") as second:
+        urls = []
+        for number in range(8):
+            for server in (first, second):
+                later = Answer(status=503, headers={"Retry-After": "1"})
+                answers = [later, Answer(picture(len(urls)), wait=0.02)] if number < 2 else Answer(picture(len(urls)))
+                urls.append(server.serve(f"/{len(urls)}.jpg", answers))
+        web.openverse("face", *urls)
+        limits = Limits(delay=0, allow_private=True, concurrency=1)
+        request = Request((Query("happy", "face", ("{word}",), 16),), ("openverse",), contact="tests@example.org")
+        collect(request, folder, limits=limits)
+        assert first.most == second.most == 1
+    assert there(folder) == [f"{n}.jpg" for n in range(16)]
+
+
+def test_a_picture_that_gives_way_to_an_earlier_result_goes(web, folder):
+    with running_web("127.0.0.2") as other:
+        busy = Answer(status=429, headers={"Retry-After": "4000"})
+        web.openverse("face", other.serve("/first.jpg", [busy, Answer(picture(1))]))
+        web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in (2, 3)))
+        gather(folder, limit=2)
+        assert there(folder) == ["2.jpg", "3.jpg"]
+        mine = folder / "pictures" / "ab" / "mine.txt"
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text("not the collection's")
+        gather(folder, limit=2)
+        assert mine.exists()
+        mine.unlink()
+    assert there(folder) == ["first.jpg", "2.jpg"]
+
+
+def test_what_someone_asks_to_delete_never_comes_back(web, run, folder):
+    same = web.serve("/same.jpg", picture(0))
+    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)), same)
+    gather(folder)
+    lines = read_collection(folder)
+    done = run("collect", "--out", folder, "--remove", lines[0].sha256, "--remove", lines[1].url)
+    assert done.status == 0 and "pictures deleted: 2;" in done.err
+    assert there(folder) == ["2.jpg", "3.jpg"]
+    assert remove(folder, [lines[2].page]) == 1
+    assert remove(folder, [lines[2].page]) == 0
+    web.openverse("face", web.serve("/copy.jpg", picture(0)))  # the same picture elsewhere
+    before = web.asked.copy()
+    report = gather(folder, limit=60, retry=True)
+    assert failed(report) == {"removed": 4}
+    assert there(folder) == ["3.jpg"]
+    assert not any(web.asked[f"/{n}.jpg"] > before[f"/{n}.jpg"] for n in range(3))
+    with pytest.raises(UsageError, match="is no sha256, url or page of a picture in it"):
+        remove(folder, ["0" * 64])
+    with pytest.raises(UsageError, match="no collection"):
+        remove(folder.with_name("none"), [lines[0].url])
+    assert not folder.with_name("none").exists()
+    done = run("collect", "three", "--out", folder, "--remove", lines[0].url)
+    assert done.status == 2 and "leave out QUERIES" in done.err
+
+
+def test_the_same_picture_elsewhere_is_not_taken_in_place_of_a_removed_one(web, folder):
+    web.openverse("face", web.serve("/1.jpg", picture(1)), web.serve("/copy.jpg", picture(1)))
+    gather(folder, limit=1)
+    remove(folder, [read_collection(folder)[0].url])
+    assert failed(gather(folder, limit=1)) == {"removed": 2}
+    assert there(folder) == []
+
+
+def test_a_folder_with_a_similar_name_in_it_is_no_collection(web, folder):
+    (folder / "pictures-of-mum").mkdir(parents=True)
+    with pytest.raises(UsageError, match="no collection"):
+        gather(folder)
+
+
+def test_a_date_in_the_past_asks_for_no_wait():
+    assert fetching._retry_after(http_date(-60)) == 0
+
+
+def test_help_shows_limits_together_and_what_must_be_there(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run("collect", "--help").out
+    before, _, limits = shown.partition("Politeness and limits")
+    assert "--max-pixels" in limits and "--max-pixels" not in before and "--remove" in before
+    (out,) = [line for line in before.splitlines() if "--out" in line]
+    assert "*" in out

@@ -253,6 +253,7 @@ def stream_data():
     return data.getvalue()
 
 
+@pytest.mark.slow
 def test_a_recording_of_a_stream_is_whole_when_somebody_ends_it(stream_data, tmp_path):
     outs = ["--out", tmp_path / "seen.jsonl", "--out", tmp_path / "seen.mp4"]
     with serving(in_real_time(stream_data, 30)) as url:

@@ -131,6 +131,7 @@ def test_searches_page_by_page_until_nothing_comes(duckduckgo, run, tmp_path):
     assert starts == ["0", "100", "200"]
 
 
+@pytest.mark.slow
 def test_engines_that_do_not_answer(duckduckgo, run, tmp_path, monkeypatch):
     monkeypatch.setenv("DDGS_PROXY", "http://127.0.0.1:9")
     command = ("collect", "three", "--out", tmp_path / "web", "--provider", "ddgs", "--allow-unknown-licence")

@@ -167,6 +167,7 @@ def test_a_network_that_is_down_spoils_nothing(web, folder, monkeypatch):
         assert len(journal.read_text().splitlines()) == len(urls) + 2
 
 
+@pytest.mark.slow
 def test_a_host_that_asks_to_wait_holds_up_no_other(web, folder, monkeypatch):
     monkeypatch.setattr(fetching, "PATIENCE", 2.5)
     monkeypatch.setitem(fetching.Fetcher.get.__kwdefaults__, "patience", 2.5)
@@ -198,6 +199,7 @@ def test_what_a_host_asked_to_come_back_for_is_tried_again_by_the_next_run(web, 
     assert there(folder) == ["1.jpg"]
 
 
+@pytest.mark.slow
 def test_no_more_are_fetched_at_a_time_when_hosts_come_back_together(web, folder):
     with running_web("127.0.0.2") as first, running_web("127.0.0.3") as second:
         urls = []

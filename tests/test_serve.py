@@ -261,6 +261,7 @@ def test_without_the_key_nothing_but_health_is_open(closed, content):
             assert client.post("/v1/analyze", files={"files": content}, headers=right).status_code == 200
 
 
+@pytest.mark.slow
 def test_who_guesses_keys_has_to_wait(content):
     """Also with the right one, or else a guess would tell; who has signed in goes on, and so do others."""
     with running(api_key=KEY) as address, httpx.Client(base_url=address) as client, httpx.Client() as signed_in:

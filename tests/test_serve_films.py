@@ -445,6 +445,7 @@ def test_what_lies_on_disk_has_a_limit(tmp_path, astronaut_pixels, clip):
         delete_all(base, done)
 
 
+@pytest.mark.slow
 def test_results_that_grow_beyond_what_there_is_room_for_are_cut(tmp_path, long_clip):
     large = padded(long_clip, tmp_path / "large.mp4", 600_000)
     with running(max_body=1, max_film=1, max_disk=1) as base:

@@ -457,6 +457,7 @@ def test_a_client_that_does_not_read_is_dropped_and_holds_up_no_stop(monkeypatch
             assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_slowly_gets_its_answer(monkeypatch):
     monkeypatch.setattr("mien.serve.server._READS", 1.0)
     with running(max_body=2) as address, connected(address) as client:
@@ -475,6 +476,7 @@ def test_a_client_that_reads_slowly_gets_its_answer(monkeypatch):
     assert len(json.loads(body)["results"]) == 1
 
 
+@pytest.mark.slow
 def test_a_body_has_to_come_at_a_pace(monkeypatch):
     monkeypatch.setattr("mien.serve.guard._WINDOW", 1.0)
     monkeypatch.setattr("mien.serve.guard._LEAST", 2000)

@@ -122,8 +122,8 @@ def test_export_describes_itself_and_is_used_like_the_shipped_one(run, finished,
     metadata = open_classifier(file).metadata
     assert metadata.extra["run"]["training_rows"] == 63
     own = [s for s in metadata.scores if s["emotions"] in ("seven", "eight")]
-    own = [s for s in own if (s["labels"], s["emotions"]) != ("ferplus", "seven")]
-    assert len({(s["labels"], s["split"], s["subset"], s["flip"]) for s in own}) == 16
+    own = [s for s in own if s["labels"] == "fer2013" or s["emotions"] == "eight"]
+    assert len({(s["labels"], s["split"], s["subset"], s["flip"]) for s in own}) == 24
     rows = {"all": 24, "deduplicated": 23}
     assert all(s["n"] == rows[s["subset"]] for s in own if s["split"] == "private_test")
     assert all(output.temperature != 1.0 for output in metadata.outputs)  # both were fitted
@@ -442,6 +442,7 @@ def test_a_run_begins_from_another(run, finished, data, tmp_path):
     assert not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_a_face_network_is_trained_and_exported(run, data, tmp_path):
     """From a file of its weights to a model that answers as torch does (the export compares them)."""
     from mien.training.networks.mobilenet import MobileNet

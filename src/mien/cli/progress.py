@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,18 +22,31 @@ _NAME = 28  # characters of a film's name
 
 
 class Progress:
-    """A bar over the pictures, or over the seconds of the film that is being analysed, with its speed."""
+    """A bar over the inputs, or over the seconds of the film that is being analysed, with its speed."""
 
-    def __init__(self, sources: int, selection: Selection, *, shown: bool) -> None:
-        self._sources, self._selection = sources, selection
+    def __init__(
+        self, inputs: int | None, selection: Selection, *, count: Callable[[], int] | None = None, shown: bool
+    ) -> None:
+        """Say what there is to be seen.
+
+        Args:
+            inputs: how many there are; None is many, of which nobody knows how many yet.
+            selection: what of films is looked at.
+            count: finds out how many there are; that may take long, and is done meanwhile.
+            shown: show it, if standard error is a terminal.
+
+        """
+        self._inputs, self._selection, self._count = inputs, selection, count
         self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._opened = self._faces = 0
+        self._begun = self._faces = 0
+        self._film: float | None = None
         self._length: float | None = None
-        self._begun = 0.0
 
     def __enter__(self) -> Self:
+        if self._shown and self._inputs is None and self._count is not None:
+            threading.Thread(target=self._find_out, args=(self._count,), name="mien-count", daemon=True).start()
         return self
 
     def __exit__(
@@ -40,10 +55,14 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def begin(self, *, skipped: int = 0) -> None:
+        """It is the turn of the next input; or so many have been dealt with already."""
+        self._begun += skipped or 1
+        self._film = None
+
     def open(self, media: Media) -> None:
-        """A source has been opened."""
-        self._opened += 1
-        self._begun = time.perf_counter()
+        """The input has been opened here, and the bar may be over its seconds."""
+        self._film = time.perf_counter()
         end = min((t for t in (media.duration, self._selection.end) if t is not None), default=None)
         self._length = None if end is None else max(0.0, end - self._selection.start)
 
@@ -52,23 +71,26 @@ class Progress:
         if not self._shown:
             return
         self._faces += len(result.faces)
-        if self._bar is None and (self._sources > 1 or result.time is not None):
+        if self._bar is None and (self._inputs != 1 or result.time is not None):
             self._start()
         if self._bar is None or self._task is None:
             return
-        count = f"{self._opened}/{self._sources}" if self._sources > 1 else ""
-        if result.time is None:
+        count = "" if self._inputs == 1 else f"{self._begun}/{self._inputs}" if self._inputs else f"{self._begun}"
+        if result.time is None or self._film is None:
             self._bar.update(
-                self._task, total=self._sources, completed=self._opened, what=count, faces=self._faces, speed=""
+                self._task, total=self._inputs, completed=self._begun, what=count, faces=self._faces, speed=""
             )
             return
         name = one_line(result.source)
         what = f"{count} {name if len(name) <= _NAME else '…' + name[1 - _NAME :]}".strip()
         done = result.time - self._selection.start
-        speed = done / max(1e-3, time.perf_counter() - self._begun)
+        speed = done / max(1e-3, time.perf_counter() - self._film)
         self._bar.update(
             self._task, total=self._length, completed=done, what=what, faces=self._faces, speed=f"{speed:.1f}x"
         )
+
+    def _find_out(self, count: Callable[[], int]) -> None:
+        self._inputs = count()
 
     def _start(self) -> None:
         from rich.console import Console

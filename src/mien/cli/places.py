@@ -1,0 +1,72 @@
+"""Checks that the copies of many inputs get in nobody's way, before the first is made; eight bytes are held for each."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from mien.bulk.task import Input
+from mien.cli.outputs import Plan, refuse_existing
+from mien.errors import UsageError
+
+
+def refuse_clashes(plan: Plan, inputs: Iterable[Input]) -> None:
+    """Refuse to write one file twice, or over what is read, whatever --overwrite says.
+
+    Args:
+        plan: what is to be written.
+        inputs: all; they are gone through once, and again where something is wrong.
+
+    Raises:
+        UsageError: it would happen; or a copy exists, and the user has not asked to replace it.
+
+    """
+    read, written = array("q"), array("q")
+
+    def targets() -> Iterator[Path]:
+        for one in inputs:
+            if isinstance(one.source, Path):
+                read.append(hash(os.path.realpath(one.source)))
+            for target in _targets(plan, one):
+                written.append(hash(os.path.realpath(target)))
+                yield target
+
+    refuse_existing(plan, targets())
+    values, counts = np.unique(np.array(written, np.int64), return_counts=True)
+    doubtful = {*values[counts > 1].tolist(), *np.intersect1d(values, np.array(read, np.int64)).tolist()}
+    if doubtful:
+        _tell(plan, inputs, doubtful)
+
+
+def _targets(plan: Plan, one: Input) -> list[Path]:
+    crops = plan.drawing.crops
+    return [*plan.drawing.targets(one), *([] if crops is None else [crops / one.relative])]
+
+
+def _tell(plan: Plan, inputs: Iterable[Input], doubtful: set[int]) -> None:
+    """Raise what is wrong with the files of those hashes, if anything is."""
+    read: set[str] = set()
+    written: dict[str, tuple[str, Path]] = {}
+    for one in inputs:
+        if isinstance(one.source, Path) and hash(real := os.path.realpath(one.source)) in doubtful:
+            read.add(real)
+        own: set[str] = set()
+        for target in _targets(plan, one):
+            real = os.path.realpath(target)
+            if hash(real) not in doubtful:
+                continue
+            if real in own:
+                raise UsageError(f"{target}: two outputs would go there")
+            own.add(real)
+            other, _ = written.setdefault(real, (one.name, target))
+            if other != one.name:
+                raise UsageError(
+                    f"{target}: both {other} and {one.name} would go there; name the folder that holds both"
+                )
+    for real, (_, target) in written.items():
+        if real in read:
+            raise UsageError(f"{target}: it is one of the pictures or films to analyse; name another output")

@@ -132,10 +132,9 @@ class Journal:
         self._file.flush()
 
     def _hold(self) -> None:
-        if fcntl is None:
-            return
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UsageError(f"{self.path}: another run is writing these outputs") from error
         except OSError:  # a file system without locks

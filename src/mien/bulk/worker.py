@@ -28,7 +28,7 @@ PATIENCE = 5.0
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """The signals by which people end programs."""
 
-_TOLD = (MienError, SourceError, OutputError, ModelError, UsageError)
+_TOLD = (SourceError, OutputError, ModelError, UsageError)  # which can be sent; not every error can
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,9 @@ def work(orders: Connection, settings: Settings, drawing: Drawing) -> None:
     except (SystemExit, BrokenPipeError, ConnectionResetError):
         pass
     except Exception as error:
-        # whatever it is, it belongs to who asked; and not every error can be made again from what it says
-        told = type(error)(str(error)) if type(error) in _TOLD else traceback.format_exc()
+        # whatever it is, it belongs to who asked
         with suppress(OSError):
-            _send(orders, Failure(number, told))
+            _send(orders, Failure(number, error if isinstance(error, _TOLD) else traceback.format_exc()))
     finally:
         os._exit(0)  # nothing is left to be written, and the threads of a film need not be waited for
 

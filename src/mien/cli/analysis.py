@@ -1,4 +1,4 @@
-"""What `mien analyze` does, once its options are read: inputs through one process or several, to outputs and people."""
+"""What `mien analyze` does once its options are read: inputs through one process or several to outputs and people."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def run_analysis(request: Request) -> int:
             open_outputs(plan, emotions=analyzer.emotions, journal=journal, interrupts=interrupts) as outputs,
             progress,
         ):
-            left = itertools.chain(first, stream)
+            left: Iterator[Input] = itertools.chain(first, stream)
             if journal is not None and journal.start.done:
                 left = journal.skipped(left)
                 telling.recall(_recalled(plan, request.summary), inputs=journal.start.done)

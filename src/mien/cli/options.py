@@ -40,8 +40,8 @@ Listed = Annotated[
         "--list",
         metavar="FILE",
         rich_help_panel=_BULK,
-        help="Analyse the pictures, films and folders that a file names, a line each, too; - is standard input. It is "
-        "read as it is needed, also where it has millions of lines; names that end with a null character, as from "
+        help="Analyse the pictures, films and folders that a file names, a line each, too; - is standard input. It "
+        "is read as it is needed, also where it has millions of lines; names that end with a null character, as from "
         "find -print0, may hold line ends.",
     ),
 ]

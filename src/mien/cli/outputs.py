@@ -260,7 +260,7 @@ class Outputs:
         self.failed = self.failed or result.error is not None
 
     def close(self, *, complete: bool) -> list[OutputError | KeyboardInterrupt]:
-        """Finish all outputs, whatever one of them says, and give the complete ones their names; return what they say."""
+        """Finish all outputs, whatever one of them says, and give complete ones their names; return what they say."""
         failures: list[OutputError | KeyboardInterrupt] = []
         steps: list[Callable[[], None]] = []
         if complete:

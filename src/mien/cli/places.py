@@ -1,4 +1,4 @@
-"""Checks that the copies of many inputs get in nobody's way, before the first is made; eight bytes are held for each."""
+"""Checks, before the first is made, that copies of inputs get in nobody's way; eight bytes are held for each."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def rows_name(target: Path) -> Path:
 
 
 class DeferredParquet:
-    """Writes the rows of `Parquet`, all of them when it is closed: until then they are in NAME.parquet.jsonl.partial."""
+    """Writes the rows of `Parquet` when it is closed: until then they are in NAME.parquet.jsonl.partial."""
 
     def __init__(
         self, target: Path, emotions: Sequence[Emotion], *, overwrite: bool = False, after: int | None = None

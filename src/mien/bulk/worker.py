@@ -15,12 +15,15 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from mien.analyzer import Analyzer
 from mien.bulk.drawing import Copies, Drawing, Existing
 from mien.bulk.task import Input, Settings
 from mien.errors import MienError, ModelError, OutputError, SourceError, UsageError
 from mien.results import Result
+
+if TYPE_CHECKING:
+    from mien.analyzer import Analyzer
 
 PATIENCE = 5.0
 """Seconds for which what is begun may be finished before a process is ended in the middle of it."""

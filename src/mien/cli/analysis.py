@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import mien
 from mien.bulk.drawing import is_file
-from mien.bulk.journal import Journal
-from mien.bulk.task import Input, Settings
+from mien.bulk.task import Input, Settings, Steps
 from mien.cli.inputs import Inputs
 from mien.cli.interrupts import Interrupted, Interrupts
 from mien.cli.messages import say
-from mien.cli.outputs import Plan, open_outputs, plan_outputs
+from mien.cli.outputs import Outputs, Plan, open_outputs, plan_outputs
 from mien.cli.places import refuse_clashes
 from mien.cli.progress import Progress
 from mien.cli.telling import Telling
@@ -30,7 +29,6 @@ from mien.timeline import read_results
 if TYPE_CHECKING:
     from mien.analyzer import Analyzer
     from mien.results import Result
-    from mien.sources import Media
 
 _MANY = 100
 """Pictures from which on processes are worth what it takes to start them, unless somebody says how many."""
@@ -83,13 +81,6 @@ def run_analysis(request: Request) -> int:
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     wanted = request.outs or ([] if on_terminal or request.crops is not None else ["-"])
     plan = _plan(request, wanted, inputs, first)
-    live = False
-
-    def opened(media: Media) -> None:
-        nonlocal live
-        live = media.live
-        progress.open(media)
-
     progress = Progress(
         len(first) if len(first) < _MANY else None,
         request.settings.selection,
@@ -99,36 +90,24 @@ def run_analysis(request: Request) -> int:
     table = on_terminal and not request.quiet and "-" not in wanted
     telling = Telling(progress, table=table, summary=request.summary, verbose=request.verbose)
     interrupts = Interrupts()
-    journal = _journal(request, plan, analyzer)
+    opening = open_outputs(plan, emotions=analyzer.emotions, run=_run(request, analyzer), interrupts=interrupts)
     try:
-        with (
-            interrupts,
-            open_outputs(plan, emotions=analyzer.emotions, journal=journal, interrupts=interrupts) as outputs,
-            progress,
-        ):
+        with interrupts, opening as outputs, progress:
             left: Iterator[Input] = itertools.chain(first, stream)
-            if journal is not None and journal.start.done:
-                left = journal.skipped(left)
-                telling.recall(_recalled(plan, request.summary), inputs=journal.start.done)
+            if outputs.journal is not None and (done := outputs.journal.start.done):
+                left = outputs.journal.skipped(left)
+                telling.recall(_recalled(plan, request.summary), inputs=done)
             if workers > 1:
                 from mien.bulk.pool import Pool
 
                 pool = Pool(request.settings, plan.drawing, workers=workers, model=analyzer.model)
                 steps = pool.steps(left)
             else:
-                steps = request.settings.analyse(analyzer, left, opened=opened)
+                steps = request.settings.analyse(analyzer, left, opened=progress.open)
             try:
-                with closing(steps):
-                    for step in steps:
-                        with interrupts.pause():
-                            if step.result is None:
-                                outputs.begin(step.one)
-                                telling.begin()
-                            else:
-                                outputs.write(step.result, step.frame)
-                                telling.add(step.result)
+                _go(steps, outputs, telling, interrupts)
             except KeyboardInterrupt:
-                if not live:  # what has no end of its own is whole when somebody ends it
+                if not progress.live:  # what has no end of its own is whole when somebody ends it
                     raise
                 say("stopped")
     except Interrupted as interrupted:
@@ -136,6 +115,18 @@ def run_analysis(request: Request) -> int:
         return 130
     telling.end(piped="-" in plan.records)
     return int(outputs.failed or bool(failures))
+
+
+def _go(steps: Steps, outputs: Outputs, telling: Telling, interrupts: Interrupts) -> None:
+    with closing(steps):
+        for step in steps:
+            with interrupts.pause():
+                if step.result is None:
+                    outputs.begin(step.one)
+                    telling.begin()
+                else:
+                    outputs.write(step.result, step.frame)
+                    telling.add(step.result)
 
 
 def _plan(request: Request, wanted: Sequence[str], inputs: Inputs, first: Sequence[Input]) -> Plan:
@@ -169,15 +160,13 @@ def _workers(asked: int | None, first: Sequence[Input]) -> int:
     return min(cores(), _MOST) if stills and len(first) == _MANY else 1
 
 
-def _journal(request: Request, plan: Plan, analyzer: Analyzer) -> Journal | None:
-    """Return where it is told how far the run has come, with what must be the same to go on with it."""
-    if plan.journal is None:
-        return None
-    run = {
+def _run(request: Request, analyzer: Analyzer) -> dict[str, object]:
+    """Return what must be the same for a run to go on with another, by the names of the options."""
+    return {
         "mien": mien.__version__,
         **asdict(request.settings),
         "model": analyzer.model,
-        "sources": [*request.sources],
+        "SOURCE": [*request.sources],
         "list": request.listed,
         "recursive": request.recursive,
         "out": [*request.outs],
@@ -185,7 +174,6 @@ def _journal(request: Request, plan: Plan, analyzer: Analyzer) -> Journal | None
         "blur": request.blur,
         "overwrite": request.overwrite,
     }
-    return Journal(plan.journal, run, plan.files, resume=plan.continuing)
 
 
 def _recalled(plan: Plan, summary: bool) -> Iterator[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -182,7 +182,7 @@ def refuse_existing(plan: Plan, targets: Iterable[Path]) -> None:
         told = f" (and {more} more)" if more else ""
         raise UsageError(f"{existing[0]}{told}: it exists already; name another output or pass --overwrite")
     if left:
-        raise _left(left[0])
+        raise _left(left[0], plan)
 
 
 def _refuse_left(plan: Plan) -> None:
@@ -196,13 +196,12 @@ def _refuse_left(plan: Plan) -> None:
             f"{left or plan.journal}: left by an interrupted run; go on with it by --resume, or pass --overwrite"
         )
     if left is not None:
-        raise _left(left)
+        raise _left(left, plan)
 
 
-def _left(path: Path) -> UsageError:
-    return UsageError(
-        f"{path}: left by an interrupted run that cannot be continued; move it away or pass --overwrite"
-    )
+def _left(path: Path, plan: Plan) -> UsageError:
+    more = " that cannot be continued" if plan.resume else ""
+    return UsageError(f"{path}: left by an interrupted run{more}; move it away or pass --overwrite")
 
 
 def _partial(path: Path) -> Path:
@@ -217,13 +216,14 @@ class Outputs:
     """All that is written of the inputs, one after the other.
 
     Attributes:
+        journal: how far they have come; None where no other run could go on.
         failed: one of them could not be analysed.
 
     """
 
     def __init__(self, records: Sequence[Sink], drawing: Drawing, journal: Journal | None) -> None:
         """Take the sinks of records, what is to be drawn, and where to tell how far it has come."""
-        self._records, self._drawing, self._journal = records, drawing, journal
+        self._records, self._drawing, self.journal = records, drawing, journal
         self._one: Input | None = None
         self._copies: Copies | None = None
         self.failed = journal is not None and journal.start.failed
@@ -265,8 +265,8 @@ class Outputs:
         steps: list[Callable[[], None]] = []
         if complete:
             steps.append(self._finish)
-            if self._journal is not None:
-                steps.append(partial(self._journal.end, failed=self.failed))
+            if self.journal is not None:
+                steps.append(partial(self.journal.end, failed=self.failed))
         elif self._copies is not None:
             steps.append(partial(self._copies.close, complete=False))
         for step in steps + [partial(sink.close, complete=complete) for sink in self._records]:
@@ -274,8 +274,8 @@ class Outputs:
                 step()
             except (OutputError, KeyboardInterrupt) as error:
                 failures.append(error)
-        if self._journal is not None:
-            self._journal.close(keep=bool(self.kept) or (not complete and self._journal.done > 0))
+        if self.journal is not None:
+            self.journal.close(keep=bool(self.kept) or (not complete and self.journal.done > 0))
         return failures
 
     def _finish(self) -> None:
@@ -284,15 +284,21 @@ class Outputs:
             return
         copies.close(complete=True)
         self._one = self._copies = None
-        if self._journal is not None:
-            self._journal.mark(one, failed=self.failed)
+        if self.journal is not None:
+            self.journal.mark(one, failed=self.failed)
 
 
 @contextmanager
 def open_outputs(
-    plan: Plan, *, emotions: Sequence[Emotion], journal: Journal | None, interrupts: Interrupts
+    plan: Plan, *, emotions: Sequence[Emotion], run: Mapping[str, object], interrupts: Interrupts
 ) -> Iterator[Outputs]:
     """Open the outputs, and give them their final names on leaving without an error.
+
+    Args:
+        plan: what is to be written.
+        emotions: of the scores.
+        run: what must be the same for another run to go on with this one.
+        interrupts: what the user may do meanwhile.
 
     Raises:
         UsageError: an output cannot be made.
@@ -301,6 +307,10 @@ def open_outputs(
 
     """
     records: list[Sink] = []
+    try:
+        journal = None if plan.journal is None else Journal(plan.journal, run, plan.files, resume=plan.continuing)
+    except OutputError as error:
+        raise UsageError(str(error)) from error
     outputs = Outputs(records, plan.drawing, journal)
     try:
         try:

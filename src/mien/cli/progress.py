@@ -22,7 +22,12 @@ _NAME = 28  # characters of a film's name
 
 
 class Progress:
-    """A bar over the inputs, or over the seconds of the film that is being analysed, with its speed."""
+    """A bar over the inputs, or over the seconds of the film that is being analysed, with its speed.
+
+    Attributes:
+        live: what is being analysed has no end of its own.
+
+    """
 
     def __init__(
         self, inputs: int | None, selection: Selection, *, count: Callable[[], int] | None = None, shown: bool
@@ -41,6 +46,7 @@ class Progress:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._begun = self._faces = 0
+        self.live = False
         self._film: float | None = None
         self._length: float | None = None
 
@@ -58,11 +64,11 @@ class Progress:
     def begin(self, *, skipped: int = 0) -> None:
         """It is the turn of the next input; or so many have been dealt with already."""
         self._begun += skipped or 1
-        self._film = None
+        self._film, self.live = None, False
 
     def open(self, media: Media) -> None:
         """The input has been opened here, and the bar may be over its seconds."""
-        self._film = time.perf_counter()
+        self._film, self.live = time.perf_counter(), media.live
         end = min((t for t in (media.duration, self._selection.end) if t is not None), default=None)
         self._length = None if end is None else max(0.0, end - self._selection.start)
 

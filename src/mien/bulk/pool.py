@@ -18,9 +18,10 @@ from mien.bulk.task import Input, Settings, Step, Steps
 from mien.bulk.worker import ENDING, PATIENCE, Failure, Message, Order, Ready, Reply, work
 from mien.errors import MienError, ModelError
 from mien.results import Result
+from mien.sources.folder import SUFFIXES
 from mien.sources.naming import source_error
 
-_AHEAD = 3  # inputs that a worker has before it, so that it need never wait
+_AHEAD = 2  # pictures that a worker has at a time, so that it need never wait; of films, which take long, only one
 _HELD = 8192  # results and faces that wait for others before them, some 20 MB
 _LISTED = 4096  # inputs that are known ahead
 _ATTEMPTS = 3  # workers that die before they can begin, one after the other
@@ -45,6 +46,11 @@ class _Task:
     deaths: int = 0
     ended: bool = False
     failure: MienError | str | None = None
+
+    @property
+    def size(self) -> int:
+        """As how many pictures it counts."""
+        return 1 if self.order.one.relative.suffix.lower() in SUFFIXES else _AHEAD
 
 
 @dataclass(slots=True)
@@ -79,6 +85,7 @@ class Pool:
         self._held = 0
         self._count = workers
         self._workers: list[_Worker] = []
+        self._next: tuple[int, Input] | None = None
 
     def steps(self, inputs: Iterator[Input]) -> Steps:
         """Yield the steps of a run over `inputs`, in their order; the processes end when this does, or is closed.
@@ -114,10 +121,14 @@ class Pool:
     def _feed(self, numbered: Iterator[tuple[int, Input]]) -> bool:
         """Give orders to the workers that have few; say whether anything is left to be waited for."""
         while len(self._tasks) < _LISTED and self._held < _HELD:
-            worker = min(self._workers, key=lambda one: len(one.tasks))
-            if len(worker.tasks) >= _AHEAD or (following := next(numbered, None)) is None:
+            worker = min(self._workers, key=lambda one: sum(task.size for task in one.tasks))
+            self._next = self._next or next(numbered, None)
+            if self._next is None:
                 break
-            task = _Task(Order(*following))
+            task = _Task(Order(*self._next))
+            if worker.tasks and sum(one.size for one in [*worker.tasks, task]) > _AHEAD:
+                break
+            self._next = None
             self._tasks.append(task)
             worker.tasks.append(task)
             _give(worker, task)

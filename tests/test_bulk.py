@@ -19,10 +19,8 @@ import pytest
 from PIL import Image
 
 from mien.bulk.drawing import Drawing
-from mien.bulk.journal import Journal
 from mien.bulk.pool import Pool
 from mien.bulk.task import Input, Settings
-from mien.errors import UsageError
 from mien.evaluation.scenes import write_film
 from mien.sources import folder as walking
 from mien.sources import walk_pictures
@@ -83,9 +81,7 @@ def test_workers_write_what_one_process_writes(run, pictures, tmp_path):
     assert list(one) == list(two)
     assert {name.split("/")[0] for name in one} == {"all.csv", "all.jsonl", "faces", "marked"}
     assert len([name for name in one if name.startswith("marked/")]) == 19
-    ours, theirs = (
-        [json.loads(line) for line in made["all.jsonl"].decode().splitlines()] for made in (one, two)
-    )
+    ours, theirs = ([json.loads(line) for line in made["all.jsonl"].decode().splitlines()] for made in (one, two))
     names = [str(path) for path in walk_pictures(pictures, recursive=True)]
     assert [record["source"] for record in ours] == [record["source"] for record in theirs] == names
     for mine, other in zip(ours, theirs, strict=True):
@@ -249,7 +245,10 @@ def test_workers_end_with_the_run_and_another_goes_on(run, pictures, tmp_path, n
     gate.path.unlink()
     shutil.copy(EXAMPLES / "astronaut.jpg", gate.path)
     done = run("analyze", *paths, *outs)
-    assert (done.status, f"{out}.partial: left by an interrupted run; go on with it by --resume" in done.err) == (2, True)
+    assert (done.status, f"{out}.partial: left by an interrupted run; go on with it by --resume" in done.err) == (
+        2,
+        True,
+    )
     drawn = (tmp_path / "marked" / paths[0].name).stat().st_mtime_ns
     assert run("analyze", *paths, *outs, "--resume").status == 1  # one is no picture
     assert (tmp_path / "marked" / paths[0].name).stat().st_mtime_ns == drawn
@@ -257,4 +256,291 @@ def test_workers_end_with_the_run_and_another_goes_on(run, pictures, tmp_path, n
     shutil.rmtree(tmp_path / "marked")
     assert run("analyze", *paths, *outs, "--overwrite").status == 1
     assert made == {name: data for name, data in tree(tmp_path).items() if name != "held.jpg"}
-    assert sorted(made) == sorted(["all.csv", "all.jsonl", *(f"marked/{path.name}" for path in paths if "7b" not in path.name)])
+    assert sorted(made) == sorted(
+        ["all.csv", "all.jsonl", *(f"marked/{path.name}" for path in paths if "7b" not in path.name)]
+    )
+
+
+# --- killed and continued -----------------------------------------------------------------------------------------
+
+
+KILLED = """
+import os, signal, sys
+import mien.bulk.journal, mien.sinks.partial, mien.sinks.records
+from mien.cli import main
+where, sys.argv = sys.argv[1], ["mien", *sys.argv[2:]]
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+Records, Journal, Partial = mien.sinks.records.Records, mien.bulk.journal.Journal, mien.sinks.partial.Partial
+append, line, promote = Records._append, Journal._line, Partial.promote
+calls = 0
+def half_a_record(self, text):
+    global calls
+    calls += 1
+    if calls == 9:  # the third input, in the third of three outputs
+        self._stream.write(text[: len(text) // 2])
+        self._stream.flush()
+        die()
+    append(self, text)
+def half_a_mark(self, value):
+    global calls
+    calls += 1
+    if calls == 4 and isinstance(value, list):
+        self._file.write(b"[7,1")
+        self._file.flush()
+        die()
+    line(self, value)
+def between_two_outputs(self, text):
+    global calls
+    append(self, text)
+    calls += 1
+    if calls == 10:
+        die()
+def before_the_first(self, value):
+    line(self, value)
+    die()
+def after_a_mark(self, value):
+    global calls
+    line(self, value)
+    calls += 1
+    if calls == 3:
+        die()
+def between_two_names(self):
+    global calls
+    promote(self)
+    calls += 1
+    if calls == 2:
+        die()
+if where in ("half_a_record", "between_two_outputs"):
+    Records._append = globals()[where]
+elif where == "between_two_names":
+    Partial.promote = between_two_names
+else:
+    Journal._line = globals()[where]
+main()
+"""
+MOMENTS = [
+    "before_the_first",
+    "half_a_record",
+    "half_a_mark",
+    "between_two_outputs",
+    "after_a_mark",
+    "between_two_names",
+]
+
+
+def test_a_run_killed_at_every_kind_of_moment_ends_as_if_undisturbed(run, pictures, tmp_path):
+    """One after the other: each run goes on where the one before it was killed."""
+    arguments = [pictures, "-r", "--detector", "none", "--resume", "--quiet"]
+    names = ("all.jsonl", "all.csv", "all.json")
+
+    def outs(folder: Path) -> list[str]:
+        return [part for name in names for part in ("--out", str(folder / name))]
+
+    assert run("analyze", *arguments, *outs(tmp_path / "whole")).status == 1
+    reached = []
+    for moment in MOMENTS:
+        process = subprocess.run(
+            [sys.executable, "-c", KILLED, moment, *command(*arguments, *outs(tmp_path / "cut"))[3:]], check=False
+        )
+        assert process.returncode == -signal.SIGKILL, moment
+        reached.append(rows(tmp_path / "cut" / "all.jsonl.partial"))
+    assert reached[0] == 0 and reached == [*sorted(reached[:-1]), 0]  # the last time it has its name already
+    assert run("analyze", *arguments, *outs(tmp_path / "cut")).status == 1  # a failure before is not forgotten
+    assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_killed_again_and_again_ends_as_if_undisturbed(run, pictures, tmp_path, workers):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{path}\n" for path in walk_pictures(pictures, recursive=True)) * 40)
+    chance = random.Random(workers)
+    options = ["--list", listed, "--detector", "none", "--workers", workers, "--resume", "--quiet"]
+
+    def outs(folder: Path) -> list[object]:
+        return [part for name in ("all.jsonl", "all.csv", "all.parquet") for part in ("--out", folder / name)]
+
+    assert run("analyze", *options, *outs(tmp_path / "whole")).status == 1
+    killed = 0
+    for _ in range(25):
+        process = subprocess.Popen(command(*options, *outs(tmp_path / "cut")), stderr=subprocess.DEVNULL)
+        before, more = rows(tmp_path / "cut" / "all.jsonl.partial"), chance.randrange(40)
+        until(
+            lambda process=process, most=before + more: (
+                process.poll() is not None or rows(tmp_path / "cut" / "all.jsonl.partial") >= most
+            )
+        )
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        killed += 1
+    assert killed >= 10
+    assert run("analyze", *options, *outs(tmp_path / "cut")).status == 1
+    assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+@pytest.fixture
+def interrupted(pictures, tmp_path):
+    """Return what an interrupted run was told, and its output."""
+    out = tmp_path / "all.jsonl"
+    told = ["analyze", pictures, "--detector", "none", "--out", out]
+    process = subprocess.run([sys.executable, "-c", KILLED, "after_a_mark", *map(str, told)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    return told
+
+
+def test_another_run_does_not_go_on_with_it(run, pictures, interrupted, tmp_path):
+    left = tmp_path / "all.jsonl.partial"
+    before = left.read_bytes()
+    journal = f"mien: {left}.run: the interrupted run "
+    for more, reason in (
+        (["--flip"], "was made with another flip (false, now true); "),
+        (["--rater", "fer2013"], 'was made with another rater (null, now "fer2013"); '),
+        (["-r"], "was made with another recursive (false, now true); "),
+        ([EXAMPLES / "astronaut.jpg"], "was made with another SOURCE ("),
+    ):
+        done = run(*interrupted, *more, "--resume")
+        assert (done.status, done.err.startswith(journal + reason), done.err.count("\n")) == (2, True, 1), done.err
+    new = pictures / "000.jpg"
+    shutil.copy(EXAMPLES / "astronaut.jpg", new)
+    try:
+        done = run(*interrupted, "--resume")
+    finally:
+        new.unlink()
+    assert (done.status, done.err.startswith(journal + "had other inputs: ")) == (2, True)
+    assert left.read_bytes() == before
+    done = run(*interrupted)
+    assert (done.status, done.err) == (
+        2,
+        f"mien: {left}: left by an interrupted run; go on with it by --resume, or pass --overwrite\n",
+    )
+    shutil.move(f"{left}.run", tmp_path / "elsewhere")
+    done = run(*interrupted, "--resume")
+    assert (done.status, "left by an interrupted run that cannot be continued" in done.err) == (2, True)
+    assert run(*interrupted, "--overwrite").status == 1
+    assert not left.exists()
+
+
+def test_two_runs_do_not_write_one_output(run, pictures, interrupted, tmp_path):
+    pytest.importorskip("fcntl", reason="needs a system with locks on files")
+    with (tmp_path / "all.jsonl.partial.run").open("a+b") as file:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = run(*interrupted, "--resume")
+    assert (done.status, "another run is writing these outputs" in done.err) == (2, True)
+    assert run(*interrupted, "--resume", "--summary").status == 1
+    assert rows(tmp_path / "all.jsonl") == 14
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--resume"], "--resume goes on with files"),
+        (["--resume", "--out", "-"], "--resume goes on with files"),
+        (["--workers", "0", "--out", "-"], "--workers is 0"),
+        (["--list", "nowhere.txt"], "--list nowhere.txt: it cannot be read"),
+    ],
+)
+def test_options_that_make_no_sense(run, astronaut, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    done = run("analyze", astronaut, *arguments)
+    assert (done.status, reason in done.err, done.err.count("\n")) == (2, True, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_films_go_on_with_the_next_film(run, pictures, tmp_path):
+    """Of a film that was being analysed nothing is kept: its people have numbers from its beginning on."""
+    for name in ("a.mp4", "b.mp4"):
+        write_film(tmp_path / name, 1, (160, 120), 1)
+    inputs = [tmp_path / "a.mp4", pictures / "00.jpg", tmp_path / "b.mp4"]
+    outs = ["--out", tmp_path / "all.csv", "--out", tmp_path / "marked/"]
+    process = subprocess.Popen(command(*inputs, *outs))
+    until(lambda: rows(tmp_path / "all.csv.partial") > 30)  # a head, 25 frames, a picture, and some of the last film
+    process.kill()
+    process.wait()
+    whole = (tmp_path / "marked" / "a.mp4").stat().st_mtime_ns
+    assert run("analyze", *inputs, *outs, "--resume", "--workers", "2").status == 0
+    assert (tmp_path / "marked" / "a.mp4").stat().st_mtime_ns == whole
+    cut = (tmp_path / "all.csv").read_bytes()
+    assert sorted(tree(tmp_path / "marked")) == ["00.jpg", "a.mp4", "b.mp4"]
+    assert run("analyze", *inputs, *outs, "--overwrite").status == 0
+    assert (tmp_path / "all.csv").read_bytes() == cut
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
+def test_a_list_of_paths(pictures, tmp_path, end):
+    odd = tmp_path / ("of two\nlines.jpg" if end == b"\0" else "a name.jpg")
+    shutil.copy(pictures / "00.jpg", odd)
+    paths = [pictures / "00.jpg", odd, pictures / "more"]
+    listed = b"".join(os.fsencode(path) + end + end.strip(b"\0") for path in paths)
+    (tmp_path / "list.txt").write_bytes(listed.removesuffix(end))
+    piped = subprocess.run(
+        command("--list", "-", "--out", "-", "--out", tmp_path / "marked"),
+        input=listed,
+        capture_output=True,
+        check=True,
+    )
+    named = subprocess.run(command("--list", tmp_path / "list.txt"), capture_output=True, check=True)
+    assert piped.stdout == named.stdout
+    sources = [json.loads(line)["source"] for line in piped.stdout.splitlines()]
+    assert sources == [*map(str, paths[:2]), *(str(path) for path in walk_pictures(pictures / "more"))]
+    drawn = [str(tmp_path / "marked" / source.removeprefix("/")) for source in sources]  # in the trees they come in
+    assert sorted(str(path) for path in (tmp_path / "marked").rglob("*.jpg")) == sorted(drawn)
+
+
+@needs_linux
+def test_a_list_is_read_as_it_comes(pictures):
+    process = subprocess.Popen(command("--list", "-", "--out", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.write(f"{pictures / '00.jpg'}\n".encode() * 150)
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["source"] == str(pictures / "00.jpg")  # and the list has not ended
+    process.stdin.close()
+    with process.stdout as rest:
+        assert rest.read().count(b"\n") == 149
+    assert process.wait() == 0
+
+
+# --- memory -------------------------------------------------------------------------------------------------------
+
+
+def test_folders_are_read_in_the_order_of_names_a_part_at_a_time(tmp_path, monkeypatch):
+    chance = random.Random(3)
+    wanted = []
+    for folder in ("", "b", "b/a", "c"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        names = sorted({f"{chance.randrange(10**6)}.jpg" for _ in range(100)})
+        wanted += [tmp_path / folder / name for name in names]
+        for name in chance.sample(names, len(names)):
+            (tmp_path / folder / name).touch()
+    monkeypatch.setattr(walking, "_HELD", 7)
+    assert list(walk_pictures(tmp_path, recursive=True)) == wanted
+
+
+@pytest.mark.slow
+@needs_linux
+@pytest.mark.parametrize("workers", [1, 2])
+def test_memory_does_not_grow_with_the_number_of_inputs(tmp_path, workers):
+    """Of inputs that are not there, which come to a record each all the same."""
+
+    def peak(count: int) -> int:
+        listed = "".join(f"{tmp_path}/nowhere/{number:06}.jpg\n" for number in range(count))
+        (tmp_path / "list.txt").write_text(listed)
+        options = ["--list", tmp_path / "list.txt", "--detector", "none", "--workers", workers, "--overwrite"]
+        process = subprocess.Popen(
+            command(*options, "--out", tmp_path / "all.jsonl", "--out", tmp_path / "marked/"),
+            stderr=subprocess.DEVNULL,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 1
+        assert rows(tmp_path / "all.jsonl") == count
+        return usage.ru_maxrss // 1024
+
+    assert peak(40_000) - peak(2_000) < 10  # MB

@@ -113,7 +113,8 @@ class Journal:
 
     def end(self, *, failed: bool) -> None:
         """Note that there are no more inputs, and that the outputs will now take their names."""
-        self._write(failed, ended=True)
+        if not self.start.ended:
+            self._write(failed, ended=True)
 
     def close(self, *, keep: bool) -> None:
         """Let go of the file, and remove it unless it is to `keep` what a run can go on with."""

@@ -21,9 +21,12 @@ from PIL import Image
 from mien.bulk.drawing import Drawing
 from mien.bulk.pool import Pool
 from mien.bulk.task import Input, Settings
+from mien.cli import telling
+from mien.cli.progress import Progress
 from mien.evaluation.scenes import write_film
+from mien.results import Result
+from mien.sources import WHOLE, walk_pictures
 from mien.sources import folder as walking
-from mien.sources import walk_pictures
 
 from conftest import EXAMPLES
 
@@ -443,6 +446,7 @@ def test_two_runs_do_not_write_one_output(run, pictures, interrupted, tmp_path):
         (["--resume"], "--resume goes on with files"),
         (["--resume", "--out", "-"], "--resume goes on with files"),
         (["--workers", "0", "--out", "-"], "--workers is 0"),
+        (["--workers", "2", "camera:0"], "--workers shares out files"),
         (["--list", "nowhere.txt"], "--list nowhere.txt: it cannot be read"),
     ],
 )
@@ -470,6 +474,20 @@ def test_films_go_on_with_the_next_film(run, pictures, tmp_path):
     assert sorted(tree(tmp_path / "marked")) == ["00.jpg", "a.mp4", "b.mp4"]
     assert run("analyze", *inputs, *outs, "--overwrite").status == 0
     assert (tmp_path / "all.csv").read_bytes() == cut
+
+
+def test_parquet_is_made_at_the_end_where_a_run_may_go_on(run, pictures, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    options = ["--detector", "none", "--quiet", "--out"]
+    assert run("analyze", pictures, *options, tmp_path / "plain.parquet").status == 1
+    out = tmp_path / "all.parquet"
+    told = ["analyze", pictures, *options, out, "--resume"]
+    process = subprocess.run([sys.executable, "-c", KILLED, "half_a_mark", *map(str, told)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert rows(tmp_path / "all.parquet.jsonl.partial") == 3
+    assert run(*told).status == 1
+    assert parquet.read_table(out) == parquet.read_table(tmp_path / "plain.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.parquet", "plain.parquet"]
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
@@ -506,6 +524,18 @@ def test_a_list_is_read_as_it_comes(pictures):
     with process.stdout as rest:
         assert rest.read().count(b"\n") == 149
     assert process.wait() == 0
+
+
+def test_the_table_of_many_pictures_is_cut(capsys, monkeypatch):
+    monkeypatch.setattr(telling, "_MOST", 2)
+    shown = telling.Telling(Progress(None, WHOLE, shown=False), table=True, summary=False, verbose=False)
+    for number in range(5):
+        shown.begin()
+        shown.add(Result(f"{number}.jpg", 0, None, 8, 8, "model"))
+    shown.end(piped=False)
+    out = capsys.readouterr().out
+    assert "1.jpg" in out and "2.jpg" not in out
+    assert "and 3 more pictures; for all of them name a file, such as --out faces.csv" in out
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

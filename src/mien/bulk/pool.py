@@ -220,8 +220,12 @@ class Pool:
         process = self._context.Process(
             target=work, args=(theirs, self._settings, self._drawing), name="mien-worker", daemon=True
         )
-        with _unheard_signals():
-            process.start()
+        try:
+            with _unheard_signals():
+                process.start()
+        except OSError as error:
+            reason = error.strerror or error
+            raise MienError(f"a worker process cannot be started ({reason}); --workers 1 needs no others") from error
         theirs.close()
         return _Worker(process, ours)
 

@@ -70,11 +70,13 @@ def run_analysis(request: Request) -> int:
 
     folders = [*request.outs, *([str(request.crops)] if request.crops is not None else [])]
     inputs = Inputs(request.sources, listed=request.listed, recursive=request.recursive, outs=folders)
+    if not inputs.files and request.workers not in (None, 1):
+        raise UsageError("--workers shares out files: leave it out for cameras, streams and standard input")
     stream = inputs.each(failed)
     first = list(itertools.islice(stream, _MANY))
     if not first:
         return 1
-    workers = _workers(request.workers, first)
+    workers = _workers(request.workers, first) if inputs.files else 1
     analyzer = request.settings.open()
     if request.verbose:
         say(f"{analyzer.model}, faces by {request.settings.detector}, {', '.join(analyzer.emotions)}")
@@ -137,6 +139,7 @@ def _plan(request: Request, wanted: Sequence[str], inputs: Inputs, first: Sequen
         blur=request.blur,
         overwrite=request.overwrite,
         resume=request.resume,
+        files=inputs.files,
         first=first,
         only=len(first) < _MANY,
     )
@@ -150,10 +153,6 @@ def _workers(asked: int | None, first: Sequence[Input]) -> int:
     """Return how many processes are to work on inputs that begin with `first`; one is this one."""
     if asked is not None and asked < 1:
         raise UsageError(f"--workers is {asked}: it is a number of processes, 1 or more")
-    if any(isinstance(one.source, str) for one in first):
-        if asked is not None and asked > 1:
-            raise UsageError("--workers share out pictures and films: leave it out for a camera or a stream")
-        return 1
     if asked is not None:
         return min(asked, len(first))
     stills = all(one.relative.suffix.lower() in SUFFIXES for one in first)

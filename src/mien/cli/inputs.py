@@ -21,6 +21,7 @@ class Inputs:
     A path that is not there is listed all the same: it fails when its turn comes, as any bad file does.
 
     Attributes:
+        files: none of them is a camera or a stream, or comes on standard input: they can be read again.
         piped: their list comes through a pipe, and can be gone through only once.
 
     """
@@ -51,6 +52,7 @@ class Inputs:
         self._sources, self._listed, self._recursive = sources, listed, recursive
         self._made = [os.path.realpath(out) + os.sep for out in outs]
         self._picture = read_pipe(sys.stdin.buffer, "-") if "-" in sources else b""
+        self.files = not any(source == "-" or is_stream(source) for source in sources)
         self.piped = listed == "-" or (listed is not None and os.path.exists(listed) and not os.path.isfile(listed))
 
     def __iter__(self) -> Iterator[Input]:

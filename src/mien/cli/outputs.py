@@ -70,6 +70,7 @@ def plan_outputs(
     blur: bool,
     overwrite: bool,
     resume: bool,
+    files: bool,
     first: Sequence[Input],
     only: bool,
 ) -> Plan:
@@ -81,6 +82,7 @@ def plan_outputs(
         blur: hide the faces in annotated pictures and films.
         overwrite: replace what exists.
         resume: go on with what an interrupted run has left.
+        files: all inputs are, and can be read again.
         first: the first inputs.
         only: there are no others.
 
@@ -102,9 +104,7 @@ def plan_outputs(
         raise UsageError("--blur is for annotated pictures and films: name one, or a folder for them, by --out")
     if blur and crops is not None:
         raise UsageError("--crops writes every face as it is, and --blur is to hide them: choose one")
-    journal = _journal(records, drawn, crops, resume=resume)
-    if any(not isinstance(one.source, Path) for one in first):  # what is gone when it has been read
-        journal = None
+    journal = _journal(records, drawn, crops, resume=resume) if files else None
     if resume and journal is None:
         raise UsageError(
             "--resume goes on with files: name pictures, films or folders, and files by --out or --crops"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mien.bulk.task import Input
 from mien.cli.outputs import Plan, refuse_existing
@@ -25,7 +26,7 @@ def refuse_clashes(plan: Plan, inputs: Iterable[Input]) -> None:
         UsageError: it would happen; or a copy exists, and the user has not asked to replace it.
 
     """
-    read, written = array("q"), array("q")
+    written, read = array("q"), array("q")
 
     def targets() -> Iterator[Path]:
         for one in inputs:
@@ -36,10 +37,17 @@ def refuse_clashes(plan: Plan, inputs: Iterable[Input]) -> None:
                 yield target
 
     refuse_existing(plan, targets())
-    values, counts = np.unique(np.array(written, np.int64), return_counts=True)
-    doubtful = {*values[counts > 1].tolist(), *np.intersect1d(values, np.array(read, np.int64)).tolist()}
-    if doubtful:
+    if doubtful := _doubtful(np.frombuffer(written, np.int64), np.frombuffer(read, np.int64)):
         _tell(plan, inputs, doubtful)
+
+
+def _doubtful(written: NDArray[np.int64], read: NDArray[np.int64]) -> set[int]:
+    """Return the hashes that are twice in `written`, or in both; `written` is sorted in place."""
+    if not len(written):
+        return set()
+    written.sort()
+    places = np.minimum(np.searchsorted(written, read), len(written) - 1)
+    return {*written[1:][written[1:] == written[:-1]].tolist(), *read[written[places] == read].tolist()}
 
 
 def _targets(plan: Plan, one: Input) -> list[Path]:

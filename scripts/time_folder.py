@@ -1,8 +1,8 @@
-"""How fast `mien analyze` goes through a folder, with and without worker processes: python benchmarks/folder.py
+"""Times `mien analyze` on a folder, with and without worker processes.
 
 It makes pictures of 640x480 with one face each, analyses them in turn with each number of workers, the caches warm,
 and prints the medians as JSON: pictures a second, the share of the cores' time that was used, milliseconds of
-computing for each picture, those of them in the process that hands out and writes, and the largest memory of a process.
+computing for each picture, those of them in the process that hands out and writes, and the memory of a process.
 """
 
 from __future__ import annotations
@@ -40,20 +40,11 @@ def measure(folder: Path, work: Path, workers: int, *, pictures: int, draw: bool
     """Return what one run took."""
     usage, script = work / "usage.json", work / "run.py"
     script.write_text(_RUN)
-    command = [
-        sys.executable,
-        script,
-        usage,
-        "analyze",
-        folder,
-        "--out",
-        work / "faces.jsonl",
-        "--overwrite",
-        "--quiet",
-    ]
-    command += ["--out", work / "marked/"] if draw else []
+    command = [sys.executable, str(script), str(usage), "analyze", str(folder), "--quiet", "--overwrite"]
+    command += ["--out", str(work / "faces.jsonl"), "--workers", str(workers)]
+    command += ["--out", str(work / "marked/")] if draw else []
     began = time.perf_counter()
-    subprocess.run([*command, "--workers", str(workers)], check=True)
+    subprocess.run(command, check=True)
     seconds = time.perf_counter() - began
     (parent, parent_memory), (others, worker_memory) = json.loads(usage.read_text())
     return {

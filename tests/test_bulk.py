@@ -21,7 +21,7 @@ from PIL import Image
 from mien.bulk.drawing import Drawing
 from mien.bulk.pool import Pool
 from mien.bulk.task import Input, Settings
-from mien.cli import telling
+from mien.cli import listing, telling
 from mien.cli.progress import Progress
 from mien.evaluation.scenes import write_film
 from mien.results import Result
@@ -216,7 +216,9 @@ def test_a_worker_that_dies_is_replaced_and_what_kills_two_is_an_error(pictures,
 
 
 @needs_linux
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGKILL]
+)
 def test_workers_end_with_the_run_and_another_goes_on(run, pictures, tmp_path, number):
     """Held up at the sixth of eleven pictures, the run is ended as a terminal does it, by a scheduler, or killed."""
     gate, out = Gate(tmp_path / "held.jpg"), tmp_path / "all.jsonl"
@@ -494,29 +496,39 @@ def test_parquet_is_made_at_the_end_where_a_run_may_go_on(run, pictures, tmp_pat
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
-def test_a_list_of_paths(pictures, tmp_path, end):
-    odd = tmp_path / ("of two\nlines.jpg" if end == b"\0" else "a name.jpg")
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 16])
+def test_paths_in_a_list(tmp_path, monkeypatch, end, chunk):
+    if end == b"\0" and chunk < 7:
+        return  # what comes first says what stands between them
+    monkeypatch.setattr(listing, "_CHUNK", chunk)
+    paths = ["ab", " a b.jpg ", "c/d\udcff.png", *(["two\nlines"] if end == b"\0" else []), "/x"]
+    for last in (b"", end, end * 3):
+        (tmp_path / "list").write_bytes(
+            b"\xef\xbb\xbf"[: 3 * (chunk > 3)] + (end * 2).join(map(os.fsencode, paths)) + last
+        )
+        assert list(listing.read_list(str(tmp_path / "list"))) == paths
+
+
+def test_a_list_from_a_pipe_names_what_the_command_line_could(pictures, tmp_path):
+    odd = tmp_path / "of two\nlines.jpg"
     shutil.copy(pictures / "00.jpg", odd)
     paths = [pictures / "00.jpg", odd, pictures / "more"]
-    listed = b"".join(os.fsencode(path) + end + end.strip(b"\0") for path in paths)
-    (tmp_path / "list.txt").write_bytes(listed.removesuffix(end))
-    piped = subprocess.run(
-        command("--list", "-", "--out", "-", "--out", tmp_path / "marked"),
-        input=listed,
-        capture_output=True,
-        check=True,
-    )
-    named = subprocess.run(command("--list", tmp_path / "list.txt"), capture_output=True, check=True)
-    assert piped.stdout == named.stdout
-    sources = [json.loads(line)["source"] for line in piped.stdout.splitlines()]
+    marked = tmp_path / "marked"
+    listed = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    done = subprocess.run(
+        command("--list", "-", "--out", "-", "--out", marked, "--detector", "none"),
+        input=listed, capture_output=True, check=True,
+    )  # fmt: skip
+    sources = [json.loads(line)["source"] for line in done.stdout.splitlines()]
     assert sources == [*map(str, paths[:2]), *(str(path) for path in walk_pictures(pictures / "more"))]
-    drawn = [str(tmp_path / "marked" / source.removeprefix("/")) for source in sources]  # in the trees they come in
-    assert sorted(str(path) for path in (tmp_path / "marked").rglob("*.jpg")) == sorted(drawn)
+    drawn = [str(marked / source.removeprefix("/")) for source in sources]  # in the trees they come in
+    assert sorted(str(path) for path in marked.rglob("*.jpg")) == sorted(drawn)
 
 
 @needs_linux
 def test_a_list_is_read_as_it_comes(pictures):
-    process = subprocess.Popen(command("--list", "-", "--out", "-"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    told = command("--list", "-", "--out", "-", "--detector", "none", "--workers", 1)
+    process = subprocess.Popen(told, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdin.write(f"{pictures / '00.jpg'}\n".encode() * 150)
     process.stdin.flush()
     assert json.loads(process.stdout.readline())["source"] == str(pictures / "00.jpg")  # and the list has not ended

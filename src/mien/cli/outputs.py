@@ -262,21 +262,30 @@ class Outputs:
     def close(self, *, complete: bool) -> list[OutputError | KeyboardInterrupt]:
         """Finish all outputs, whatever one of them says, and give complete ones their names; return what they say."""
         failures: list[OutputError | KeyboardInterrupt] = []
-        steps: list[Callable[[], None]] = []
-        if complete:
-            steps.append(self._finish)
-            if self.journal is not None:
-                steps.append(partial(self.journal.end, failed=self.failed))
-        elif self._copies is not None:
-            steps.append(partial(self._copies.close, complete=False))
-        for step in steps + [partial(sink.close, complete=complete) for sink in self._records]:
+
+        def tried(step: Callable[[], None]) -> bool:
             try:
                 step()
             except (OutputError, KeyboardInterrupt) as error:
                 failures.append(error)
+                return False
+            return True
+
+        if complete:
+            # where the last copy is not whole, another run can go on there, and the records wait for it
+            complete = tried(self._end) or self.journal is None
+        elif self._copies is not None:
+            tried(partial(self._copies.close, complete=False))
+        for sink in self._records:
+            tried(partial(sink.close, complete=complete))
         if self.journal is not None:
             self.journal.close(keep=bool(self.kept) or (not complete and self.journal.done > 0))
         return failures
+
+    def _end(self) -> None:
+        self._finish()
+        if self.journal is not None:
+            self.journal.end(failed=self.failed)
 
     def _finish(self) -> None:
         one, copies = self._one, self._copies

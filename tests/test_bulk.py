@@ -478,6 +478,47 @@ def test_films_go_on_with_the_next_film(run, pictures, tmp_path):
     assert (tmp_path / "all.csv").read_bytes() == cut
 
 
+def test_whole_copies_are_kept(run, pictures, tmp_path):
+    """Killed as the third mark was written, when the third copy was whole."""
+    told = [
+        "analyze",
+        pictures,
+        "--detector",
+        "none",
+        "--quiet",
+        "--out",
+        tmp_path / "marked/",
+        "--crops",
+        tmp_path / "faces",
+    ]
+    process = subprocess.run([sys.executable, "-c", KILLED, "half_a_mark", *map(str, told)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*g")}
+    assert sorted(path.name for path in made) == [name for n in range(3) for name in (f"0{n}.jpg", f"0{n}.jpg-1.png")]
+    done = run(*told)
+    assert (done.status, "mien.partial.run: left by an interrupted run; go on with it by --resume" in done.err) == (
+        2,
+        True,
+    )
+    assert run(*told, "--resume").status == 1
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert len(tree(tmp_path / "marked")) == len(tree(tmp_path / "faces")) == 13
+
+
+@pytest.mark.slow
+@needs_linux
+def test_ctrl_c_while_workers_start_is_one_line(pictures, tmp_path):
+    told = command(pictures, "--workers", 2, "--out", tmp_path / "all.jsonl")
+    process = subprocess.Popen(told, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until(lambda: len(workers_of(process.pid)) == 2)
+    workers = workers_of(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, "mien: interrupted\n")
+    until(lambda: not any(map(alive, workers)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_parquet_is_made_at_the_end_where_a_run_may_go_on(run, pictures, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     options = ["--detector", "none", "--quiet", "--out"]

@@ -193,6 +193,14 @@ def in_thread(work):
     assert errors == []
 
 
+def test_an_input_that_comes_again_is_not_drawn_by_two_at_once(pictures, tmp_path):
+    drawing = Drawing(outs=(tmp_path / "marked",), checked=True)
+    with pool([of(pictures / "00.jpg")] * 30, workers=2, drawing=drawing) as steps:
+        results = [step.result for step in steps if step.result is not None]
+    assert len(results) == 30
+    assert [path.name for path in (tmp_path / "marked").iterdir()] == ["00.jpg"]
+
+
 @needs_linux
 @pytest.mark.parametrize("deaths", [1, 2])
 def test_a_worker_that_dies_is_replaced_and_what_kills_two_is_an_error(pictures, tmp_path, astronaut, deaths):

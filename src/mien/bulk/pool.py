@@ -128,11 +128,17 @@ class Pool:
             task = _Task(Order(*self._next))
             if worker.tasks and sum(one.size for one in [*worker.tasks, task]) > _AHEAD:
                 break
+            if self._drawing and self._is_at_work(task.order.one):
+                break
             self._next = None
             self._tasks.append(task)
             worker.tasks.append(task)
             _give(worker, task)
         return bool(self._tasks)
+
+    def _is_at_work(self, one: Input) -> bool:
+        """Say whether the same input is in hand already: two workers would draw one file."""
+        return any(task.order.one.name == one.name for worker in self._workers for task in worker.tasks)
 
     def _listen(self) -> None:
         """Take what the workers say, once one of them says something.

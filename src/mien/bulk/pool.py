@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -269,12 +271,26 @@ def _raised(error: MienError | str) -> Exception:
 
 @contextmanager
 def _unheard_signals() -> Iterator[None]:
-    """Start processes that what tells this one to end does not end, even before they can see to that themselves."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    """Start processes that what tells this one to end does not end, even before they can see to that themselves.
+
+    They begin with these signals blocked. Here they are heard afterwards: a process that is started only half, since
+    any other thread may take a signal that is blocked in this one, would say so on the terminal.
+    """
+    came: list[int] = []
+    mine = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in ENDING if mine and callable(signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append(number))
+    blocked = None
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()  # which would be started with the first process, and unblock them
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)

@@ -15,8 +15,8 @@ from mien.emotions import SETS, Emotion
 from mien.errors import UsageError
 from mien.evaluation.answers import Answers, ask, known_to_both
 from mien.evaluation.robustness import FAULTS, robustness
-from mien.evaluation.scores import evaluate, headlines
-from mien.evaluation.slices import LEAST, bins, slices, wilson
+from mien.evaluation.scores import evaluate, headlines, wilson
+from mien.evaluation.slices import LEAST, bins, slices
 from mien.models.metadata import KEY, Metadata, Output
 
 from conftest import COMPLETE, write_model

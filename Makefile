@@ -23,6 +23,7 @@ check: $(TEST)/.ready
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
+	$(TEST)/bin/bandit --quiet --recursive --severity-level medium src
 
 clean:
 	rm -rf $(DEMO) $(TEST) demo-output

@@ -224,7 +224,7 @@ def test_a_collection_that_was_changed_or_is_of_other_things(collection, people,
 @pytest.mark.slow
 def test_a_training_splits_by_page(collection, tmp_path):
     pytest.importorskip("torch", reason="needs the extra train")
-    from mien.training.recipe import shipped_recipe
+    from mien.training.recipe import read_recipe
     from mien.training.transfer import parted
 
     clean_pictures(collection, tmp_path / "faces")
@@ -232,7 +232,7 @@ def test_a_training_splits_by_page(collection, tmp_path):
     pages = faces.columns["page"]
     number = np.unique(pages, return_inverse=True)[1]  # six, of two faces each: two for each of three labels
     faces = replace(faces, labels=np.array(["angry", "happy", "sad"])[number // 2])
-    recipe = shipped_recipe("web-five", ['emotions="three"', "split=[0.5, 0.5]"])
+    recipe = read_recipe("web-five", ['emotions="three"', "split=[0.5, 0.5]"])
     train, validation, _ = parted(faces, recipe)
     assert (len(train), len(validation)) == (6, 6)
     assert not set(pages[train]) & set(pages[validation])

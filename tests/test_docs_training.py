@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from mien.cli import app
-from mien.training.recipe import ChainRecipe, recipe_names, shipped_recipe
+from mien.training.recipe import ChainRecipe, read_recipe, recipe_names
 
 from conftest import ROOT
 
@@ -51,13 +51,13 @@ def test_every_command_can_be_parsed(line):
     if verb != "train":
         return
     recipe, settings = parameters["recipe"], list(parameters["settings"])
-    if isinstance(shipped := shipped_recipe(recipe), ChainRecipe):
+    if isinstance(shipped := read_recipe(recipe), ChainRecipe):
         for setting in settings:
             stage, _, change = setting.partition(".")
             assert stage in shipped.stages
-            shipped_recipe(stage, [change])
+            read_recipe(stage, [change])
     else:
-        shipped_recipe(recipe, settings)
+        read_recipe(recipe, settings)
     assert parameters["show"] or parameters["data"] is not None
 
 

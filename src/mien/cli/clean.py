@@ -114,9 +114,9 @@ def _crop(recipe: str, size: int | None, grey: bool | None) -> Crop:
     from mien.align import FER2013, Geometry
     from mien.collect.cutting import Crop
     from mien.errors import UsageError
-    from mien.training.recipe import EmbeddedRecipe, TransferRecipe, shipped_recipe
+    from mien.training.recipe import EmbeddedRecipe, TransferRecipe, read_recipe
 
-    chosen = shipped_recipe(recipe)
+    chosen = read_recipe(recipe)
     if isinstance(chosen, TransferRecipe):
         geometry = Geometry(scale=chosen.crop_scale, across=0.0, down=0.0)
         of_recipe = Crop(chosen.size, chosen.colour == "grey", geometry)

@@ -9,11 +9,12 @@ import pytest
 pytest.importorskip("httpx", reason="needs the extra collect")
 
 from mien.collect import fetching
-from mien.collect.collecting import Request, collect
+from mien.collect.collecting import collect
 from mien.collect.collection import read_collection
 from mien.collect.limits import Limits
 from mien.collect.queries import Query
 from mien.collect.removing import remove
+from mien.collect.request import Request
 from mien.errors import DataError, UsageError
 
 from webserver import Answer, http_date, picture, running_web

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from PIL import Image
 
 import mien
 from mien.cli import main
+
+from webserver import Web, running_web
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MIEN_SHARED", ROOT.parent / "shared"))
@@ -44,6 +46,17 @@ def astronaut_pixels(astronaut: Path) -> np.ndarray:
 @pytest.fixture(scope="session")
 def analyzer() -> mien.Analyzer:
     return mien.Analyzer()
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web of pictures on this machine, which `mien collect` is pointed to, with short pauses between tries."""
+    fetching = pytest.importorskip("mien.collect.fetching", reason="needs the extra collect")
+    monkeypatch.setattr(fetching, "_BACK_OFF", 0.01)
+    with running_web() as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
 
 
 @dataclass(frozen=True)

@@ -20,23 +20,14 @@ from PIL import Image
 
 pytest.importorskip("httpx", reason="needs the extra collect")
 
-from mien.collect import collecting, fetching
+from mien.collect import collecting
 from mien.collect.collection import Collected, read_collection
 from mien.errors import DataError
 
 from conftest import EXAMPLES
-from webserver import Answer, bomb, dripping, endless, http_date, picture, running_web
+from webserver import Answer, bomb, dripping, empty_gzip, endless, gzip_and_more, http_date, many_scans, picture
 
 FAST = ("--allow-private", "--delay", "0")
-
-
-@pytest.fixture
-def web(monkeypatch):
-    monkeypatch.setattr(fetching, "_BACK_OFF", 0.01)
-    with running_web() as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
 
 
 @pytest.fixture
@@ -151,17 +142,22 @@ BAD = {
     "/lying-long.jpg": (Answer(picture(93), headers={"Content-Length": "99999"}), "broken off", 3),
     "/lying-huge.jpg": (Answer(picture(93), headers={"Content-Length": "99999999999"}), "too large", 1),
     "/bomb.jpg": (Answer(bomb(), headers={"Content-Encoding": "gzip"}), "too large", 1),
+    "/nothing.jpg": (Answer(empty_gzip, headers={"Content-Encoding": "gzip"}), "too large", 1),
+    "/scans.jpg": (Answer(many_scans()), "not a picture", 1),
     "/not-gzip.jpg": (Answer(picture(94), headers={"Content-Encoding": "gzip"}), "not a picture", 1),
     "/brotli.jpg": (Answer(picture(95), headers={"Content-Encoding": "br"}), "not a picture", 1),
     "/loop.jpg": (Answer(status=302, headers={"Location": "/loop.jpg"}), "too many redirects", 6),
     "/to-a-file.jpg": (Answer(status=302, headers={"Location": "file:///etc/passwd"}), "bad address", 1),
     "/to-nowhere.jpg": (Answer(status=301, headers={"Location": "http://[broken"}), "bad address", 1),
+    "/to-no-port.jpg": (Answer(status=302, headers={"Location": "http://127.0.0.1:70000/"}), "bad address", 1),
 }
 BAD_URLS = (
     "file:///etc/passwd",
     "ftp://example.org/1.jpg",
     "http://a:b@127.0.0.1/1.jpg",
     "no url",
+    "http://127.0.0.1:70000/1.jpg",
+    "http://xn--/1.jpg",
     "http://",
     "//x/1",
 )
@@ -179,6 +175,7 @@ def test_every_bad_manner_is_counted_and_the_rest_is_kept(web, collect, tmp_path
         "/as-text.jpg": Answer(picture(2), headers={"Content-Type": "text/html"}),
         "/as-jpeg.jpg": Answer(picture(3, "PNG"), headers={"Content-Type": "image/jpeg"}),
         "/packed.webp": Answer(gzip.compress(picture(4, "WEBP")), headers={"Content-Encoding": "gzip"}),
+        "/packed-and-more.jpg": Answer(gzip_and_more, headers={"Content-Encoding": "gzip"}),
         "/later.jpg": [Answer(status=429, headers={"Retry-After": "1"}), Answer(picture(5))],
         "/even-later.jpg": [lambda: Answer(status=503, headers={"Retry-After": http_date(2)}), Answer(picture(6))],
         "/once-broken.jpg": [Answer(picture(7), headers={"Content-Length": "99999"}), Answer(picture(7))],
@@ -552,6 +549,12 @@ def test_pictures_of_ones_own(collect, tmp_path, monkeypatch):
     assert (lines[0].url, lines[0].licence) == ("local:happy/a.jpg", "own pictures")
     assert (lines[3].url, lines[3].page) == ("local:My%20Angry-boss%20%282%29.JPG", "")
     assert reasons(done.err) == {"not a picture": 1}
+    # letters and their accents may stand apart in names, as some systems write them
+    for name in ("fro\u0308hlich.jpg", "u\u0308ber/x.jpg"):
+        (mine / name).parent.mkdir(exist_ok=True)
+        (mine / name).write_bytes(picture(len(name)))
+    done = collect({"happy": ["fr\u00f6hlich"], "\u00fcber": ["over"]}, *options, out="apart", fast=())
+    assert {line.label for line in read_collection(tmp_path / "apart")} == {"happy", "\u00fcber"}
     shutil.copy(EXAMPLES / "astronaut.jpg", mine / "happy" / "z.jpg")
     done = collect(queries, *options, "--max-bytes", "0.002", out="small", fast=())
     assert reasons(done.err)["too large"] == 1

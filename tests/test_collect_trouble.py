@@ -1,6 +1,7 @@
 """What services, hosts, accidents and people who want to be forgotten do to a collection, and what it stays."""
 
 import json
+import resource
 import time
 from contextlib import suppress
 
@@ -8,14 +9,17 @@ import pytest
 
 pytest.importorskip("httpx", reason="needs the extra collect")
 
-from mien.collect import fetching
+from mien.collect import collecting, fetching
+from mien.collect.cleaning import clean_pictures
 from mien.collect.collecting import collect
 from mien.collect.collection import read_collection
+from mien.collect.licences import Licences
 from mien.collect.limits import Limits
 from mien.collect.queries import Query
 from mien.collect.removing import remove
 from mien.collect.request import Request
-from mien.errors import DataError, UsageError
+from mien.collect.verdicts import Requirements
+from mien.errors import DataError, OutputError, UsageError
 
 from webserver import Answer, http_date, picture, running_web
 
@@ -23,22 +27,13 @@ NOBODY = [f"http://127.0.1.{host}:9/x.jpg" for host in range(1, 26)]  # where no
 
 
 @pytest.fixture
-def web(monkeypatch):
-    monkeypatch.setattr(fetching, "_BACK_OFF", 0.01)
-    with running_web() as running:
-        for name, value in running.environment.items():
-            monkeypatch.setenv(name, value)
-        yield running
-
-
-@pytest.fixture
 def folder(tmp_path):
     return tmp_path / "web"
 
 
-def gather(folder, *, limit=50, provider="openverse", progress=None, retry=False, concurrency=8):
+def gather(folder, *, label="happy", limit=50, provider="openverse", progress=None, retry=False, concurrency=8):
     """Collect faces."""
-    request = Request((Query("happy", "face", ("{word}",), limit),), (provider,), contact="tests@example.org")
+    request = Request((Query(label, "face", ("{word}",), limit),), (provider,), contact="tests@example.org")
     limits = Limits(delay=0, allow_private=True, concurrency=concurrency)
     return collect(request, folder, limits=limits, progress=progress, retry=retry)
 
@@ -112,6 +107,45 @@ def test_a_journal_of_other_kinds_is_damaged(web, folder, line):
     (folder / "journal.jsonl").write_text(line + "\n")
     with pytest.raises(DataError, match="line 1: it is not as `mien collect` writes it"):
         gather(folder)
+
+
+@pytest.mark.parametrize(
+    ("result", "licences"),
+    [
+        (None, []),
+        ([], []),
+        ({"url": ["x"]}, []),
+        ({"url": 5}, []),
+        ({"license": {"by": 1}}, [""]),
+        ({"license": 1}, [""]),
+    ],
+)
+def test_a_broken_result_spoils_no_others_and_invents_no_licence(web, folder, result, licences):
+    web.openverse("face", web.serve("/1.jpg", picture(1)), web.serve("/2.jpg", picture(2)))
+    found = web.results["openverse", "face"]
+    found[0] = {**found[0], **result} if isinstance(result, dict) else result
+    report = collect(
+        Request(
+            (Query("happy", "face", ("{word}",), 9),),
+            ("openverse",),
+            licences=Licences(unknown=True),
+            contact="tests@example.org",
+        ),
+        folder,
+        limits=Limits(delay=0, allow_private=True),
+    )
+    assert report.troubles == ()
+    assert [line.licence for line in read_collection(folder)] == [*licences, "CC BY-SA 2.0"]
+
+
+@pytest.mark.parametrize("pages", ["NaN", "Infinity", "1" + "0" * 300])
+def test_no_number_of_pages_leads_further_than_the_service_goes(web, folder, pages):
+    web.openverse("face", web.serve("/1.jpg", picture(1)))
+    (result,) = web.results["openverse", "face"]
+    body = f'{{"page_count": {pages}, "results": [{json.dumps(result)}]}}'.encode()
+    web.troubles["openverse"] = [Answer(body)] * 30
+    gather(folder)
+    assert len(web.troubles["openverse"]) >= 30 - 12
 
 
 def test_what_a_service_says_goes_wrong_is_cut(web, folder):
@@ -231,6 +265,66 @@ def test_a_picture_that_gives_way_to_an_earlier_result_goes(web, folder):
         assert mine.exists()
         mine.unlink()
     assert there(folder) == ["first.jpg", "2.jpg"]
+
+
+def test_a_journal_that_cannot_grow_loses_nothing(web, folder):
+    """Provenance says no more than the journal does, wherever that ends: the next run would not know of it."""
+    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)))
+    gather(folder)
+    wanted = there(folder)
+    ends = [0]
+    for line in (folder / "journal.jsonl").read_bytes().splitlines(keepends=True):
+        ends.append(ends[-1] + len(line))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for number, end in enumerate(ends[1:-1]):
+        full = folder.with_name(f"full{number}")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (end + 40, before[1]))
+        try:
+            with pytest.raises(OutputError, match="cannot be written"):
+                gather(full)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        gather(full)
+        assert there(full) == wanted
+
+
+def test_a_folder_that_another_run_took_meanwhile_is_left_to_it(web, folder, monkeypatch):
+    web.openverse("face", web.serve("/1.jpg", picture(1)))
+    journal = collecting.Journal
+
+    def later(path, *, retry):
+        monkeypatch.setattr(collecting, "Journal", journal)
+        gather(folder, label="sad")
+        return journal(path, retry=retry)
+
+    monkeypatch.setattr(collecting, "Journal", later)
+    with pytest.raises(UsageError, match="it was collected for something else"):
+        gather(folder)
+    assert [line.label for line in read_collection(folder)] == ["sad"]
+
+
+def test_an_empty_name_removes_nothing(web, run, folder):
+    web.openverse("face", web.serve("/1.jpg", picture(1)), foreign_landing_url=None)
+    gather(folder)
+    done = run("collect", "--out", folder, "--remove", "")
+    assert done.status == 2 and "the name of what to remove is empty" in done.err
+    assert there(folder) == ["1.jpg"]
+
+
+def test_what_cleaning_kept_of_a_removed_face_goes_too(web, folder, tmp_path):
+    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)))
+    gather(folder)
+    clean_pictures(folder, tmp_path / "faces", detector="none", limits=Requirements(min_face=1, min_sharpness=0))
+    kept = folder / ".cleaning.jsonl"
+    lines = [*kept.read_text().splitlines(), "no JSON", '{"picture": ["x"]}']
+    kept.write_text("\n".join(lines) + "\n")
+    gone = read_collection(folder)[0]
+    remove(folder, [gone.url])
+    assert kept.read_text().splitlines() == [line for line in lines if gone.sha256 not in line]
+    assert len(lines) - len(kept.read_text().splitlines()) == 1
+    kept.unlink()
+    remove(folder, [read_collection(folder)[0].sha256])
+    assert not kept.exists()
 
 
 def test_what_someone_asks_to_delete_never_comes_back(web, run, folder):

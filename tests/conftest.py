@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,28 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Finished(status, captured.out, captured.err)
 
     return run_command
+
+
+@pytest.fixture
+def collect(run: Callable[..., Finished], tmp_path: Path) -> Callable[..., Finished]:
+    """Run `mien collect` for `queries`, label → words, into web/, with a phrase for the word alone."""
+
+    def run_collect(
+        queries: Mapping[str, Sequence[str]],
+        *options: str | Path,
+        limit: int = 50,
+        out: str = "web",
+        fast: Sequence[str] = ("--allow-private", "--delay", "0"),
+    ) -> Finished:
+        file = tmp_path / "queries.toml"
+        entries = (
+            f"[[query]]\nlabel = {json.dumps(label)}\nwords = {json.dumps(words)}\n"
+            for label, words in queries.items()
+        )
+        file.write_text(f'phrases = ["{{word}}"]\nlimit = {limit}\n' + "\n".join(entries), "utf-8")
+        return run("collect", file, "--out", tmp_path / out, *fast, *options)
+
+    return run_collect
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:

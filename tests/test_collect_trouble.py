@@ -1,26 +1,21 @@
-"""What services, hosts, accidents and people who want to be forgotten do to a collection, and what it stays."""
+"""What services, hosts and networks in trouble do to a collection, and what it stays."""
 
 import json
-import resource
 import time
-from contextlib import suppress
 
 import pytest
 
 pytest.importorskip("httpx", reason="needs the extra collect")
 
-from mien.collect import collecting, fetching
-from mien.collect.cleaning import clean_pictures
+from mien.collect import fetching
 from mien.collect.collecting import collect
 from mien.collect.collection import read_collection
 from mien.collect.licences import Licences
 from mien.collect.limits import Limits
 from mien.collect.queries import Query
-from mien.collect.removing import remove
 from mien.collect.request import Request
-from mien.collect.verdicts import Requirements
-from mien.errors import DataError, OutputError, UsageError
 
+from gathering import failed, gather, there
 from webserver import Answer, http_date, picture, running_web
 
 NOBODY = [f"http://127.0.1.{host}:9/x.jpg" for host in range(1, 26)]  # where no one listens
@@ -29,42 +24,6 @@ NOBODY = [f"http://127.0.1.{host}:9/x.jpg" for host in range(1, 26)]  # where no
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "web"
-
-
-def gather(folder, *, label="happy", limit=50, provider="openverse", progress=None, retry=False, concurrency=8):
-    """Collect faces."""
-    request = Request((Query(label, "face", ("{word}",), limit),), (provider,), contact="tests@example.org")
-    limits = Limits(delay=0, allow_private=True, concurrency=concurrency)
-    return collect(request, folder, limits=limits, progress=progress, retry=retry)
-
-
-def failed(report) -> dict[str, int]:
-    return dict(report.labels["happy"].failed)
-
-
-def there(folder) -> list[str]:
-    """Return the pictures, which are those that have a line."""
-    lines = {line.file for line in read_collection(folder)}
-    assert lines == {path.relative_to(folder).as_posix() for path in folder.glob("pictures/*/*")}
-    return [line.url.rpartition("/")[2] for line in read_collection(folder)]
-
-
-@pytest.mark.parametrize("lost", ["all", "empty", "pages", "provenance too"])
-def test_provenance_outlives_a_lost_journal(web, folder, lost):
-    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(3)))
-    gather(folder)
-    journal, provenance = folder / "journal.jsonl", folder / "provenance.jsonl"
-    lines = journal.read_text().splitlines(keepends=True)
-    journal.write_text("".join(line for line in lines if lost == "pages" and "results" not in line))
-    if lost in ("all", "provenance too"):
-        journal.unlink()
-    if lost == "provenance too":
-        provenance.unlink()
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    for _ in range(2):
-        with pytest.raises(DataError, match=r"journal.jsonl is missing or not whole.*name another folder"):
-            gather(folder)
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize(
@@ -86,27 +45,6 @@ def test_a_next_page_that_cannot_be_asked_for_is_told_and_asked_for_anew(web, fo
     assert trouble.startswith("wikimedia: ") and len(trouble) < 100
     assert gather(folder, provider="wikimedia").troubles == ()
     assert there(folder) == ["1.jpg"]
-
-
-@pytest.mark.parametrize("provider", ["openverse", "wikimedia"])
-@pytest.mark.parametrize(
-    "following", ['"{}"', '"x"', '"\\ud800"', "5", '"{\\"page\\": 2, \\"a\\": \\"\\\\ud800\\"}"']
-)
-def test_a_damaged_journal_is_told_on_one_line(web, folder, provider, following):
-    folder.mkdir()
-    line = f'{{"provider": "{provider}", "text": "face", "following": {following}, "results": [], "time": ""}}\n'
-    (folder / "journal.jsonl").write_text(line)
-    with suppress(DataError):
-        (trouble,) = gather(folder, provider=provider).troubles
-        assert "next page" in trouble
-
-
-@pytest.mark.parametrize("line", ['{"url": 5}', '{"url": "a", "reason": 1, "time": ""}', '{"results": [{"url": 5}]}'])
-def test_a_journal_of_other_kinds_is_damaged(web, folder, line):
-    folder.mkdir()
-    (folder / "journal.jsonl").write_text(line + "\n")
-    with pytest.raises(DataError, match="line 1: it is not as `mien collect` writes it"):
-        gather(folder)
 
 
 @pytest.mark.parametrize(
@@ -265,105 +203,6 @@ def test_a_picture_that_gives_way_to_an_earlier_result_goes(web, folder):
         assert mine.exists()
         mine.unlink()
     assert there(folder) == ["first.jpg", "2.jpg"]
-
-
-def test_a_journal_that_cannot_grow_loses_nothing(web, folder):
-    """Provenance says no more than the journal does, wherever that ends: the next run would not know of it."""
-    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)))
-    gather(folder)
-    wanted = there(folder)
-    ends = [0]
-    for line in (folder / "journal.jsonl").read_bytes().splitlines(keepends=True):
-        ends.append(ends[-1] + len(line))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for number, end in enumerate(ends[1:-1]):
-        full = folder.with_name(f"full{number}")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (end + 40, before[1]))
-        try:
-            with pytest.raises(OutputError, match="cannot be written"):
-                gather(full)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        gather(full)
-        assert there(full) == wanted
-
-
-def test_a_folder_that_another_run_took_meanwhile_is_left_to_it(web, folder, monkeypatch):
-    web.openverse("face", web.serve("/1.jpg", picture(1)))
-    journal = collecting.Journal
-
-    def later(path, *, retry):
-        monkeypatch.setattr(collecting, "Journal", journal)
-        gather(folder, label="sad")
-        return journal(path, retry=retry)
-
-    monkeypatch.setattr(collecting, "Journal", later)
-    with pytest.raises(UsageError, match="it was collected for something else"):
-        gather(folder)
-    assert [line.label for line in read_collection(folder)] == ["sad"]
-
-
-def test_an_empty_name_removes_nothing(web, run, folder):
-    web.openverse("face", web.serve("/1.jpg", picture(1)), foreign_landing_url=None)
-    gather(folder)
-    done = run("collect", "--out", folder, "--remove", "")
-    assert done.status == 2 and "the name of what to remove is empty" in done.err
-    assert there(folder) == ["1.jpg"]
-
-
-def test_what_cleaning_kept_of_a_removed_face_goes_too(web, folder, tmp_path):
-    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)))
-    gather(folder)
-    clean_pictures(folder, tmp_path / "faces", detector="none", limits=Requirements(min_face=1, min_sharpness=0))
-    kept = folder / ".cleaning.jsonl"
-    lines = [*kept.read_text().splitlines(), "no JSON", '{"picture": ["x"]}']
-    kept.write_text("\n".join(lines) + "\n")
-    gone = read_collection(folder)[0]
-    remove(folder, [gone.url])
-    assert kept.read_text().splitlines() == [line for line in lines if gone.sha256 not in line]
-    assert len(lines) - len(kept.read_text().splitlines()) == 1
-    kept.unlink()
-    remove(folder, [read_collection(folder)[0].sha256])
-    assert not kept.exists()
-
-
-def test_what_someone_asks_to_delete_never_comes_back(web, run, folder):
-    same = web.serve("/same.jpg", picture(0))
-    web.openverse("face", *(web.serve(f"/{n}.jpg", picture(n)) for n in range(4)), same)
-    gather(folder)
-    lines = read_collection(folder)
-    done = run("collect", "--out", folder, "--remove", lines[0].sha256, "--remove", lines[1].url)
-    assert done.status == 0 and "pictures deleted: 2;" in done.err
-    assert there(folder) == ["2.jpg", "3.jpg"]
-    assert remove(folder, [lines[2].page]) == 1
-    assert remove(folder, [lines[2].page]) == 0
-    web.openverse("face", web.serve("/copy.jpg", picture(0)))  # the same picture elsewhere
-    before = web.asked.copy()
-    report = gather(folder, limit=60, retry=True)
-    assert failed(report) == {"removed": 4}
-    assert there(folder) == ["3.jpg"]
-    assert not any(web.asked[f"/{n}.jpg"] > before[f"/{n}.jpg"] for n in range(3))
-    with pytest.raises(UsageError, match="is no sha256, url or page of a picture in it"):
-        remove(folder, ["0" * 64])
-    with pytest.raises(UsageError, match="no collection"):
-        remove(folder.with_name("none"), [lines[0].url])
-    assert not folder.with_name("none").exists()
-    done = run("collect", "three", "--out", folder, "--remove", lines[0].url)
-    assert done.status == 2 and "leave out QUERIES" in done.err
-
-
-def test_the_same_picture_elsewhere_is_not_taken_in_place_of_a_removed_one(web, folder):
-    web.openverse("face", web.serve("/1.jpg", picture(1)), web.serve("/copy.jpg", picture(1)))
-    gather(folder, limit=1)
-    remove(folder, [read_collection(folder)[0].url])
-    assert failed(gather(folder, limit=1)) == {"removed": 2}
-    assert there(folder) == []
-
-
-def test_a_folder_with_a_similar_name_in_it_is_no_collection(web, folder):
-    (folder / "pictures-of-mum").mkdir(parents=True)
-    with pytest.raises(UsageError, match="no collection"):
-        gather(folder)
 
 
 def test_a_date_in_the_past_asks_for_no_wait():

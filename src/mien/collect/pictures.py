@@ -37,7 +37,7 @@ _PARTIAL = ".partial"
 _NAMED = re.compile(r"[0-9a-f]{64}\.[a-z]+")
 
 _MOST_SCANS = 100
-"""Passes over a JPEG. Encoders make some ten; one of 95 bytes takes 0.05 s where the picture has 64 million pixels."""
+"""Passes over a JPEG. Encoders make some ten; one of 95 bytes takes 0.05 s of a picture of 64 million pixels."""
 _SCAN = b"\xff\xda"
 
 REMOVED = "removed"

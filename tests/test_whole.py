@@ -8,16 +8,17 @@ from mien.whole import whole_file, write_whole
 
 def test_what_goes_wrong_leaves_what_was_there(tmp_path):
     target = tmp_path / "deep" / "a.txt"
+
+    def fail(error: Exception) -> None:
+        with whole_file(target) as partial:
+            partial.write_text("half")
+            raise error
+
     write_whole(target, b"first")
-    with pytest.raises(ZeroDivisionError), whole_file(target) as partial:
-        partial.write_text("half")
-        raise ZeroDivisionError
-    with (
-        pytest.raises(OutputError, match=r"a\.txt: cannot be written \(No space left"),
-        whole_file(target) as partial,
-    ):
-        partial.write_text("half")
-        raise OSError(28, "No space left on device")
+    with pytest.raises(ZeroDivisionError):
+        fail(ZeroDivisionError())
+    with pytest.raises(OutputError, match=r"a\.txt: cannot be written \(No space left"):
+        fail(OSError(28, "No space left on device"))
     assert target.read_bytes() == b"first"
     write_whole(target, b"second", partial=target.with_name(".own"))
     assert target.read_bytes() == b"second"

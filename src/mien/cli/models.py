@@ -128,7 +128,7 @@ def card(
     from mien.classifier import open_classifier
     from mien.errors import UsageError
     from mien.evaluation.card import model_card
-    from mien.sinks.partial import Partial, writing
+    from mien.whole import Partial, writing
 
     if out is not None and out.exists() and not overwrite:
         raise UsageError(f"{out}: it exists already; name another file or pass --overwrite")

@@ -10,6 +10,7 @@ from PIL import Image
 from mien.drawing import annotate
 from mien.errors import OutputError
 from mien.results import Frame, Result
+from mien.whole import whole_file
 
 _KEPT = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
@@ -47,15 +48,11 @@ def save_picture(image: Image.Image, target: Path) -> None:
         OutputError: it cannot be written.
 
     """
-    partial = target.with_name(target.name + ".partial")
     try:
-        image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
-        partial.replace(target)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{target}: the picture cannot be written ({reason})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with whole_file(target) as partial:
+            image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
+    except ValueError as error:
+        raise OutputError(f"{target}: the picture cannot be written ({error})") from error
 
 
 class AnnotatedPictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -48,11 +49,13 @@ def save_picture(image: Image.Image, target: Path) -> None:
         OutputError: it cannot be written.
 
     """
+    content = io.BytesIO()  # where Pillow writes a JPEG to a file itself, it does not notice that the disk is full
     try:
-        with whole_file(target) as partial:
-            image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
-    except ValueError as error:
+        image.save(content, format=_KEPT[target.suffix.lower()], quality=95)
+    except (OSError, ValueError) as error:
         raise OutputError(f"{target}: the picture cannot be written ({error})") from error
+    with whole_file(target) as partial:
+        partial.write_bytes(content.getbuffer())
 
 
 class AnnotatedPictures:

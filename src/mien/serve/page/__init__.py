@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -17,13 +17,19 @@ from mien.serve.page.fence import Fence
 from mien.serve.page.uploads import Uploads
 from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
+from mien.serve.stop import Stop
+
+if TYPE_CHECKING:
+    from mien.serve.page.blocks import Page
 
 __all__ = ["mount"]
 
 _ICON = Path(__file__).with_name("icon.png")
 
 
-def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings) -> None:
+def mount(
+    app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, stop: Stop
+) -> None:
     """Show the page at `/`, below every route that `app` has by now.
 
     Args:
@@ -32,31 +38,36 @@ def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork
         jobs: analyse films.
         pictures: analyse pictures, as there is room.
         settings: limits, and for how long files are kept.
+        stop: tells when the server stops.
 
     """
     uploads = Uploads(keep=settings.keep)
     pictures.disk.watch(uploads.folder)
     try:
-        _build(app, engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
+        page = _built(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
+        _put(app, page, settings, uploads)
     except BaseException:
         uploads.close()
         raise
     _close_with(app, uploads)
 
 
-def _build(
-    app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads
-) -> None:
+def _built(
+    *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads, stop: Stop
+) -> Page:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
     # Gradio reads the environment as it is imported
-    import gradio as gr
-
     from mien.serve.page.blocks import build
 
+    return build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
+
+
+def _put(app: FastAPI, page: Page, settings: Settings, uploads: Uploads) -> None:
+    import gradio as gr
+
     here = Path(__file__).parent
-    page = build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
     gr.mount_gradio_app(
         app,
         page,

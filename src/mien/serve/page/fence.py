@@ -31,7 +31,8 @@ _READABLE = re.compile(
 )
 _WRITABLE = (_EVENT, f"{PAGE}cancel", f"{PAGE}reset")
 _LASTING = "/assets/"
-_MAX_EVENT = 1 << 20
+_MAX_EVENT = 1 << 16  # bytes; Gradio keeps events in memory until their answers are fetched
+_SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # Gradio remembers the names of thousands of them
 _SCHEME = re.compile(r"\s*(//|[a-z][a-z0-9+.-]*://|data:|file:)", re.IGNORECASE)
 
 
@@ -124,6 +125,9 @@ class Fence:
         data = event.get("data") if isinstance(event, dict) else None
         if not isinstance(data, list) or len(data) != takes:
             raise Problem(422, f"data: this event takes a list of {takes}")
+        session = event.get("session_hash") if isinstance(event, dict) else None
+        if not isinstance(session, str) or not _SESSION.fullmatch(session):
+            raise Problem(422, "session_hash: it has letters, digits and dashes, 64 at most")
 
     def _check_files(self, event: object) -> None:
         """Refuse files and addresses that are not this server's; the rest of the addresses Gradio makes itself."""

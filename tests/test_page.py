@@ -31,6 +31,7 @@ from mien.serve.disk import Disk  # noqa: E402
 from mien.serve.jobs import FilmJobs  # noqa: E402
 from mien.serve.logs import JsonLines  # noqa: E402
 from mien.serve.page.film_run import FilmRuns  # noqa: E402
+from mien.serve.page.sessions import Sessions  # noqa: E402
 from mien.serve.page.uploads import Uploads  # noqa: E402
 from mien.serve.problems import Problem  # noqa: E402
 from mien.serve.settings import Settings  # noqa: E402
@@ -678,6 +679,64 @@ def test_events_that_break_are_told_without_a_trace(client, log, capfd) -> None:
     assert '"success":false' in answer and "This event has the wrong form." in answer
     assert not [line for line in log.getvalue().splitlines() if json.loads(line)["level"] != "info"]
     assert "Traceback" not in "".join([answer, *capfd.readouterr()])
+
+
+@pytest.fixture
+def memory(monkeypatch) -> Iterator[tuple[httpx.Client, list[Sessions]]]:
+    """A page of its own, of which the test sees what it remembers of its visitors."""
+    made: list[Sessions] = []
+    begin = Sessions.__init__
+
+    def noted(self: Sessions, page: object) -> None:
+        begin(self, page)
+        made.append(self)
+
+    monkeypatch.setattr(Sessions, "__init__", noted)
+    monkeypatch.setattr("mien.serve.page.sessions.PATIENCE", 0.5)
+    with running(page=True, keep=1) as server, httpx.Client(base_url=server, timeout=60) as client:
+        yield client, made
+
+
+def remembered(sessions: Sessions) -> set[str]:
+    page = sessions._page
+    queue = page._queue
+    kept = (queue.pending_messages_per_session, queue.pending_event_ids_session, page.state_holder.session_data)
+    return {session for holder in kept for session in holder}
+
+
+def test_visitors_are_forgotten_with_their_events(memory) -> None:
+    """Those who have fetched the outcome at once, and those who never do after a while."""
+    client, (sessions,) = memory
+    with (EXAMPLES / "astronaut.jpg").open("rb") as file:
+        (own,) = client.post("/gradio_api/upload", files={"files": file}).json()
+    picture = {"path": own, "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [picture, "all", None], "fn_index": 1}
+    for session in ("fetches", "leaves"):
+        client.post("/gradio_api/queue/join", json={**body, "session_hash": session}).raise_for_status()
+    assert remembered(sessions) == {"fetches", "leaves"}
+    assert "1 face found" in told(client, "fetches")
+    assert "fetches" not in remembered(sessions)
+    until = time.monotonic() + 30
+    while remembered(sessions) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert remembered(sessions) == set()
+    # and whoever comes back is a visitor like any other
+    client.post("/gradio_api/queue/join", json={"data": [0], "fn_index": 0, "session_hash": "leaves"})
+    assert '"success":true' in told(client, "leaves")
+
+
+def test_what_is_remembered_has_a_limit(client) -> None:
+    def asked(session: str) -> httpx.Response:
+        return client.post("/gradio_api/queue/join", json={"data": [0], "fn_index": 0, "session_hash": session})
+
+    assert [asked("many").status_code for _ in range(17)] == [200] * 16 + [429]
+    told(client, "many")
+    assert asked("many").status_code == 200
+    told(client, "many")
+    for session in ("", "a b", "x" * 65, "\N{SNOWMAN}"):
+        assert asked(session).status_code == 422
+    huge = {"data": ["x" * 70_000], "fn_index": 0, "session_hash": "mine"}
+    assert client.post("/gradio_api/queue/join", json=huge).status_code == 413
 
 
 def test_nobody_learns_where_files_lie(client, temporary) -> None:

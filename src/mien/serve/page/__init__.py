@@ -13,7 +13,6 @@ from fastapi import FastAPI
 
 from mien.serve.engine import Engine
 from mien.serve.jobs import FilmJobs
-from mien.serve.page.fence import Fence
 from mien.serve.page.uploads import Uploads
 from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
@@ -21,6 +20,7 @@ from mien.serve.stop import Stop
 
 if TYPE_CHECKING:
     from mien.serve.page.blocks import Page
+    from mien.serve.page.sessions import Sessions
 
 __all__ = ["mount"]
 
@@ -45,11 +45,11 @@ def mount(
     pictures.disk.watch(uploads.folder)
     try:
         page = _built(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
-        _put(app, page, settings, uploads)
+        sessions = _put(app, page, settings, uploads)
     except BaseException:
         uploads.close()
         raise
-    _close_with(app, uploads)
+    _close_with(app, uploads, sessions)
 
 
 def _built(
@@ -57,6 +57,7 @@ def _built(
 ) -> Page:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # of which it draws up statistics at each event
 
     # Gradio reads the environment as it is imported
     from mien.serve.page.blocks import build
@@ -64,8 +65,11 @@ def _built(
     return build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
 
 
-def _put(app: FastAPI, page: Page, settings: Settings, uploads: Uploads) -> None:
+def _put(app: FastAPI, page: Page, settings: Settings, uploads: Uploads) -> Sessions:
     import gradio as gr
+
+    from mien.serve.page.fence import Fence
+    from mien.serve.page.sessions import Sessions
 
     here = Path(__file__).parent
     gr.mount_gradio_app(
@@ -90,7 +94,10 @@ def _put(app: FastAPI, page: Page, settings: Settings, uploads: Uploads) -> None
     )
     mounted: Any = app.routes[-1]
     events = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
-    mounted.app = Fence(mounted.app, uploads=uploads, events=events)  # around what answers for Gradio's failures too
+    sessions = Sessions(page)
+    # around what answers for Gradio's failures too
+    mounted.app = Fence(mounted.app, uploads=uploads, events=events, sessions=sessions)
+    return sessions
 
 
 def _theme() -> Any:
@@ -113,13 +120,13 @@ def _theme() -> Any:
     )
 
 
-def _close_with(app: FastAPI, uploads: Uploads) -> None:
+def _close_with(app: FastAPI, uploads: Uploads, sessions: Sessions) -> None:
     """Delete old files while the app runs, and all when it ends."""
     inner = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        task = asyncio.create_task(_sweep(uploads))
+        task = asyncio.create_task(_sweep(uploads, sessions))
         try:
             async with inner(app) as state:
                 yield state
@@ -132,7 +139,8 @@ def _close_with(app: FastAPI, uploads: Uploads) -> None:
     app.router.lifespan_context = lifespan
 
 
-async def _sweep(uploads: Uploads) -> None:
+async def _sweep(uploads: Uploads, sessions: Sessions) -> None:
     while True:
-        await asyncio.sleep(min(30.0, uploads.keep / 2))
+        await asyncio.sleep(min(10.0, uploads.keep / 2))
+        await sessions.sweep()
         await asyncio.to_thread(uploads.sweep)

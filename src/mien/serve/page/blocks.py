@@ -93,15 +93,16 @@ def build(
 
         if len(models) > 1:
 
-            def offered(name: str, now: str) -> object:
-                choices = emotion_choices(engine, name)
-                kept = now if now in (value for _, value in choices) else ALL
+            def offered(name: object, now: object) -> object:
+                choices = emotion_choices(engine, name if isinstance(name, str) and name in models else None)
+                kept = now if now in [value for _, value in choices] else ALL
                 return gr.update(choices=choices, value=kept, info=emotion_info(choices) or "")
 
             model.change(
                 offered,
                 inputs=[model, emotions],
                 outputs=[emotions],
+                preprocess=False,
                 api_visibility="private",
                 show_progress="hidden",
                 concurrency_limit=None,

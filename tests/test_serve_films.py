@@ -1,5 +1,6 @@
 """Films over HTTP, as a client sends and fetches them, and what is left of them on disk."""
 
+import asyncio
 import csv
 import io
 import json
@@ -20,6 +21,11 @@ import pytest
 from PIL import Image
 
 from mien.results import columns
+from mien.serve.disk import Disk
+from mien.serve.jobs import FilmJobs
+from mien.serve.page.film_run import FilmRuns
+from mien.serve.problems import Problem
+from mien.serve.settings import Settings
 from mien.serve.storage import Storage
 
 from serving import running
@@ -454,6 +460,23 @@ def test_what_lies_on_disk_has_a_limit(tmp_path, astronaut_pixels, clip):
 
 
 @pytest.mark.slow
+def test_a_film_for_whose_copy_there_is_no_room_is_refused(tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(bytes(3 << 20))
+    with Storage(tmp_path) as storage:
+        disk = Disk(2)
+        disk.watch(storage.path)
+        jobs = FilmJobs(None, Settings(jobs=1), storage, disk)  # an engine they need only for work
+        try:
+            run = FilmRuns(jobs).begin("token")
+            with pytest.raises(Problem, match="--max-disk"):
+                asyncio.run(run.start(film, name="film.mp4", model=None, emotions=None))
+            assert list(storage.path.iterdir()) == []
+            jobs.release(jobs.reserve())  # its place is free again
+        finally:
+            jobs.close()
+
+
 def test_results_that_grow_beyond_what_there_is_room_for_are_cut(tmp_path, long_clip):
     large = padded(long_clip, tmp_path / "large.mp4", 600_000)
     with running(max_body=1, max_film=1, max_disk=1) as base:

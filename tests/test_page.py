@@ -599,6 +599,9 @@ def test_an_upload_tells_how_far_it_is_and_leaves_nothing_when_its_sender_goes(c
             sender.close()
             told += [json.loads(line.removeprefix("data: ")) for line in lines]
     assert (told[0]["msg"], told[0]["orig_name"], told[-1]) == ("update", "a", {"msg": "done"})
+    assert (
+        client.get("/gradio_api/upload_progress?upload_id=mine").text == 'data: {"msg": "done"}\n\n'
+    )  # who asks late
     assert 0 < told[0]["chunk_size"] < 5100
     assert sorted(temporary.rglob("*")) == before
 
@@ -670,7 +673,6 @@ def memory(monkeypatch) -> Iterator[tuple[httpx.Client, list[Sessions]]]:
         made.append(self)
 
     monkeypatch.setattr(Sessions, "__init__", noted)
-    monkeypatch.setattr("mien.serve.page.sessions.PATIENCE", 0.5)
     with running(page=True, keep=6) as server, httpx.Client(base_url=server, timeout=60) as client:
         yield client, made
 
@@ -689,7 +691,7 @@ def remembered(sessions: Sessions) -> set[str]:
     return {session for holder in kept for session in holder}
 
 
-def test_visitors_are_forgotten_with_their_events(memory) -> None:
+def test_visitors_are_forgotten_with_their_events(memory, monkeypatch) -> None:
     """Those who have fetched the outcome at once, and those who never do after a while."""
     client, (sessions,) = memory
     with (EXAMPLES / "astronaut.jpg").open("rb") as file:
@@ -700,8 +702,10 @@ def test_visitors_are_forgotten_with_their_events(memory) -> None:
         client.post("/gradio_api/queue/join", json={**body, "session_hash": session}).raise_for_status()
     assert remembered(sessions) == {"fetches", "leaves"}
     assert "1 face found" in told(client, "fetches")
-    wait_until(lambda: remembered(sessions) <= {"leaves"})
+    wait_until(lambda: remembered(sessions) == {"leaves"})
+    monkeypatch.setattr("mien.serve.page.sessions.PATIENCE", 0.1)
     wait_until(lambda: remembered(sessions) == set())
+    monkeypatch.undo()
     # and whoever comes back is a visitor like any other
     client.post("/gradio_api/queue/join", json={"data": [0], "fn_index": 0, "session_hash": "leaves"})
     assert '"success":true' in told(client, "leaves")

@@ -25,6 +25,10 @@ from mien.serve.problems import Problem
 
 _FIELD = "files"
 _LOOKS, _EVERY = 30, 0.1  # for an upload that is still to begin, and the seconds between looks at how far it is
+_MOST, _REMEMBERED = (
+    256,
+    10.0,
+)  # uploads whose progress is told, and the seconds for which one that has ended is known
 _LONGEST = 100  # characters of a file's name
 # what browsers show and do not run; all else is saved
 _SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "video/mp4", "video/webm", "video/quicktime")
@@ -57,7 +61,7 @@ class Transfers:
         if media_type != b"multipart/form-data":
             raise Problem(400, f"the page sends files as multipart/form-data, in the field `{_FIELD}`")
         identity, progress = request.query_params.get("upload_id", "")[:_LONGEST], _Progress()
-        if identity:
+        if identity and len(self._under_way) < _MOST:
             self._under_way[identity] = progress
         path = self._uploads.file("upload")
         try:
@@ -76,8 +80,7 @@ class Transfers:
             raise
         finally:
             progress.ended = True
-            if self._under_way.get(identity) is progress:
-                del self._under_way[identity]
+            asyncio.get_running_loop().call_later(_REMEMBERED, self._under_way.pop, identity, None)
         return JSONResponse([str(path)])
 
     async def how_far(self, request: Request) -> Response:

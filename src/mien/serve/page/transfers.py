@@ -25,10 +25,7 @@ from mien.serve.problems import Problem
 
 _FIELD = "files"
 _LOOKS, _EVERY = 30, 0.1  # for an upload that is still to begin, and the seconds between looks at how far it is
-_MOST, _REMEMBERED = (
-    256,
-    10.0,
-)  # uploads whose progress is told, and the seconds for which one that has ended is known
+_MOST, _REMEMBERED = 256, 10.0  # uploads whose progress is told, and the seconds for which it is once they have ended
 _LONGEST = 100  # characters of a file's name
 # what browsers show and do not run; all else is saved
 _SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "video/mp4", "video/webm", "video/quicktime")

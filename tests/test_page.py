@@ -580,7 +580,7 @@ def part(name: str, *, file: bool = True) -> bytes:
 def test_an_upload_that_is_broken_leaves_nothing(client, temporary, log, body: bytes, boundary: str) -> None:
     before = sorted(temporary.rglob("*"))
     kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    answer = client.post("/gradio_api/upload?upload_id=mine", content=body, headers=kind)
+    answer = client.post("/gradio_api/upload?upload_id=broken", content=body, headers=kind)
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
     assert sorted(temporary.rglob("*")) == before
     assert not [line for line in log.getvalue().splitlines() if json.loads(line)["level"] != "info"]

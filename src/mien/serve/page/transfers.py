@@ -77,8 +77,12 @@ class Transfers:
             raise
         finally:
             progress.ended = True
-            asyncio.get_running_loop().call_later(_REMEMBERED, self._under_way.pop, identity, None)
+            asyncio.get_running_loop().call_later(_REMEMBERED, self._forget, identity, progress)
         return JSONResponse([str(path)])
+
+    def _forget(self, identity: str, progress: _Progress) -> None:
+        if self._under_way.get(identity) is progress:
+            del self._under_way[identity]
 
     async def how_far(self, request: Request) -> Response:
         """Answer with events that tell how far an upload is.

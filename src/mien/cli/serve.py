@@ -161,8 +161,10 @@ def _run(settings: Settings) -> None:
 def _serve(settings: Settings, listener: socket.socket) -> None:
     from mien.serve.app import create_app
     from mien.serve.logs import configure
+    from mien.serve.memory import give_back_what_is_freed
     from mien.serve.server import Server
 
+    give_back_what_is_freed()
     server = Server(create_app(settings), settings)
     configure()
     address, port = listener.getsockname()[:2]

@@ -1,4 +1,4 @@
-"""`mien models`: which there are, what they say of themselves, whether their files are whole, fetched and smaller ones."""
+"""`mien models`: which there are, what they say of themselves, whether they are whole; optional and smaller ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from mien.training.compression import Compressed, Storage
 
 models = typer.Typer(
-    help="List models, show what they say of themselves, fetch optional ones, check their files, make smaller ones.", no_args_is_help=True
+    help="List models, show what they say of themselves, fetch optional ones, check their files, make smaller ones.",
+    no_args_is_help=True,
 )
 
 Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, computed as before.")]
@@ -63,8 +64,8 @@ def pull(
 ) -> None:
     """Fetch a model that does not come with mien, once; its size and sha256 are checked.
 
-    It is kept in MIEN_CACHE, or the system's folder for caches. MIEN_MIRROR=https://example.org/models fetches the file
-    of the same name from there; with MIEN_OFFLINE=1 nothing is fetched, and it is said what to put where.
+    It is kept in MIEN_CACHE, or the system's folder for caches. MIEN_MIRROR=https://example.org/models fetches the
+    file of the same name from there; with MIEN_OFFLINE=1 nothing is fetched, and it is said what to put where.
     """
     from mien.cli.pulling import pulling
     from mien.models.pulling import pull as pull_model

@@ -1,7 +1,7 @@
-"""YuNet: one small network that tells faces and five landmarks at three strides, looking at a picture twice.
+"""YuNet: one small network that tells faces and five landmarks at three strides, shown every picture at two sizes.
 
 Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research, 2023. The weights are
-YuNet-n, as its authors exported them with free width and height.
+those of YuNet-n as its authors exported them, with free width and height; `mien models pull yunet` fetches them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mien.detectors.pyramid import Pyramid
 from mien.detectors.suppression import suppress
@@ -24,87 +23,189 @@ from mien.results import Box, Detection, Frame
 Floats = NDArray[np.float32]
 
 _STRIDES = (8, 16, 32)
-_OUTPUTS = tuple(f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in _STRIDES)
-_LEAST = 10.0  # pixels: the smallest faces that the network was trained on
-_SEEN = 16.0  # pixels that the smallest face shall have in what the network is shown
-_SMALLER = 4  # the second look is at so many times fewer pixels across: it has the faces beyond 300 pixels
+_KINDS = ("cls", "obj", "bbox", "kps")
+_LEAST = 10.0  # pixels of the smallest faces that the network was trained on
+_SHOWN = 16.0  # pixels that the smallest face to look for has in what the network is shown
+_SMALLER = 4  # times, the second size: the network was trained on faces of up to 300 pixels
 _OVERLAP = 0.3
-_AROUND, _SIDE = 2.5, 96  # to follow a face: a square so many times as large as it, and its side in pixels
+_SLACK = 0.8  # of the smallest side: boxes of the same face differ by so much
+_AROUND, _SIDE = 2.0, 128  # to follow a face: the side of the square about it, in its own sides and in pixels shown
 
 
 class Yunet:
-    """The network, run on each frame at two sizes: small faces are found in the one, frame-filling ones in the other."""
+    """The network, shown each frame at two sizes: one for small faces, and one for those that fill the picture."""
 
     def __init__(
         self,
         *,
-        model: str | Path = "yunet",
         min_face: float = 24.0,
         threshold: float = 0.6,
         working_size: int = 1280,
+        model: str | Path = "yunet",
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
-        self._session = Session(read_model(model).content, name=str(model), threads=threads)
+        """Load the network.
+
+        Args:
+            min_face: side of the smallest face to look for, in pixels of the original picture, >= 10. The network is
+                shown the picture so that such a face has 16 pixels, but not enlarged: half of it is a quarter of the
+                time.
+            threshold: the score that a face needs, 0 to 1.
+            working_size: bound in pixels on the long side of what the network is shown.
+            model: a name in the registry, or the path of another export with free width and height.
+            threads: how many to compute with; None is one for each core, which all networks have in common.
+            device: what to compute on, one of `mien.models.providers.NAMES`.
+
+        Raises:
+            ModelError: the file is not there (`mien models pull yunet` fetches it), or is no such network.
+            UsageError: a parameter lies outside its range, or the device is not there.
+
+        """
+        if not _LEAST <= min_face < math.inf:
+            raise UsageError(f"the smallest face is {_LEAST:g} pixels, not {min_face:g}")
+        if not 0.0 <= threshold <= 1.0:
+            raise UsageError("the threshold is a score from 0 to 1")
+        if working_size < _STRIDES[-1]:
+            raise UsageError(f"the working size is at least {_STRIDES[-1]} pixels")
         self._min_face = min_face
         self._threshold = threshold
         self._working_size = working_size
+        self._session = Session(read_model(model).content, name=str(model), threads=threads, device=device)
+        self._check(str(model))
+
+    def _check(self, name: str) -> None:
+        """Run the network on what it will be shown, two pictures that are no square."""
+        wanted = {f"{kind}_{stride}" for kind in _KINDS for stride in _STRIDES}
+        if missing := sorted(wanted.difference(self._session.outputs)):
+            raise ModelError(f"{name}: it is no YuNet: it lacks the outputs {', '.join(missing)}")
+        try:
+            self._decode(self._session(np.zeros((2, 3, 32, 64), np.float32)), 64, 32)
+        except Exception as error:  # onnxruntime has a dozen unrelated exception types for this
+            first = str(error).strip().partition("\n")[0]
+            raise ModelError(
+                f"{name}: it does not take pictures of any size; the file meant is that of mien models pull yunet "
+                f"({first})"
+            ) from error
 
     def __call__(self, frames: Sequence[Frame]) -> list[list[Detection]]:
         """Return the faces of each frame, the surest first."""
         found: list[list[Detection]] = []
-        together = cores()
+        together = cores()  # side by side, and no more of them in memory
         for start in range(0, len(frames), together):
             found += self._find(frames[start : start + together])
         return found
 
+    def follow(self, frame: Frame, boxes: Sequence[Box]) -> list[Detection | None]:
+        """Look again about where faces were, for a third of the work of a small frame, and less of a large one.
+
+        In films of people talking and turning, what it finds has an IoU of 0.91 to 0.93 (median) with what is found
+        in the whole frame.
+        """
+        if not boxes:
+            return []
+        squares = _squares(np.array(boxes, np.float32))
+        crops = Pyramid(frame).cut(squares, _SIDE)
+        answers = self._decode(self._session(_prepared(crops)), _SIDE, _SIDE)
+        found: list[Detection | None] = []
+        for square, *face in zip(squares, *answers, strict=True):
+            zoom = (square[2:] - square[:2]) / np.float32(_SIDE)
+            faces = self._faces(face[0], face[1], face[2], zoom, square[:2])
+            # of neighbours in the square, the one in its middle is meant
+            middle = (square[:2] + square[2:]) / 2
+            found.append(min(_detections(*faces), key=lambda one: _distance(one.box, middle), default=None))
+        return found
+
     def _find(self, frames: Sequence[Frame]) -> list[list[Detection]]:
-        levels = [Pyramid(frame, self._sizes(frame.width, frame.height)).levels for frame in frames]
-        answers = iter(self._session.each([_padded(level) for shown in levels for level in shown]))
+        shown = [
+            [np.asarray(level) for level in Pyramid(frame, self._sizes(frame.width, frame.height)).levels]
+            for frame in frames
+        ]
+        answers = iter(self._session.each([_padded(level) for levels in shown for level in levels]))
         found = []
-        for frame, shown in zip(frames, levels, strict=True):
+        for frame, levels in zip(frames, shown, strict=True):
             parts = []
-            for level in shown:
-                boxes, scores, landmarks = (part[0] for part in self._decode(next(answers), _up(level.width), _up(level.height)))
-                zoom = np.array([frame.width / level.width, frame.height / level.height], np.float32)
-                sure = scores >= self._threshold
-                parts.append((boxes[sure] * np.tile(zoom, 2), scores[sure], landmarks[sure] * zoom))
+            for level in levels:
+                height, width = level.shape[:2]
+                boxes, scores, landmarks = self._decode(next(answers), _whole(width), _whole(height))
+                zoom = np.array([frame.width / width, frame.height / height], np.float32)
+                parts.append(self._faces(boxes[0], scores[0], landmarks[0], zoom, np.zeros(2, np.float32)))
             boxes, scores, landmarks = (np.concatenate(part) for part in zip(*parts, strict=True))
             kept = suppress(boxes, scores, _OVERLAP)
             found.append(_detections(boxes[kept], scores[kept], landmarks[kept]))
         return found
 
     def _sizes(self, width: int, height: int) -> list[tuple[int, int]]:
-        zoom = min(1.0, _SEEN / self._min_face, self._working_size / max(width, height))
-        first = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-        second = (max(1, first[0] // _SMALLER), max(1, first[1] // _SMALLER))
-        return [first, second]
+        """Return the two sizes, width and height, at which the network is shown a picture."""
+        zoom = min(1.0, _SHOWN / self._min_face, self._working_size / max(width, height))
+        return [(max(1, round(width * part)), max(1, round(height * part))) for part in (zoom, zoom / _SMALLER)]
 
-    def _decode(self, answer, width, height):
-        named = dict(zip(self._session.outputs, answer, strict=True))
+    def _decode(self, answers: Sequence[Floats], width: int, height: int) -> tuple[Floats, Floats, Floats]:
+        """Return what the network says of each of its cells, in pixels of what it was shown.
+
+        Args:
+            answers: the network's outputs for n pictures.
+            width: of the pictures, a multiple of the largest stride.
+            height: likewise.
+
+        Returns:
+            Boxes (n, cells, 4), scores (n, cells), landmarks (n, cells, 5, 2).
+
+        """
+        named = dict(zip(self._session.outputs, answers, strict=True))
         boxes, scores, landmarks = [], [], []
         for stride in _STRIDES:
-            columns, rows = width // stride, height // stride
-            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2).astype(np.float32)
-            cls, obj, box, points = (named[f"{kind}_{stride}"] for kind in ("cls", "obj", "bbox", "kps"))
-            scores.append(np.sqrt(cls * obj)[..., 0])
-            centres = (cells + box[..., :2]) * stride
-            half = np.exp(box[..., 2:]) * stride / 2
+            kind, sure, place, points = (named[f"{kind}_{stride}"] for kind in _KINDS)
+            rows, columns = np.divmod(np.arange(height // stride * (width // stride)), width // stride)
+            cells = np.stack([columns, rows], axis=1).astype(np.float32)
+            centres, half = (place[..., :2] + cells) * stride, np.exp(place[..., 2:]) * (stride / 2)
             boxes.append(np.concatenate([centres - half, centres + half], axis=-1))
+            scores.append(np.sqrt(kind * sure)[..., 0])
             landmarks.append((points.reshape(*points.shape[:2], 5, 2) + cells[:, None]) * stride)
-        return [np.concatenate(part, axis=1) for part in (boxes, scores, landmarks)]
+        return np.concatenate(boxes, axis=1), np.concatenate(scores, axis=1), np.concatenate(landmarks, axis=1)
+
+    def _faces(
+        self, boxes: Floats, scores: Floats, landmarks: Floats, zoom: Floats, corner: Floats
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return what passes of one picture's cells, in pixels of the original, the surest of each face alone."""
+        passed = np.flatnonzero(scores >= self._threshold)
+        boxes = boxes[passed] * np.tile(zoom, 2) + np.tile(corner, 2)
+        sides = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
+        passed, boxes = passed[sides >= self._min_face * _SLACK], boxes[sides >= self._min_face * _SLACK]
+        kept = suppress(boxes, scores[passed], _OVERLAP)
+        return boxes[kept], scores[passed][kept], landmarks[passed][kept] * zoom + corner
 
 
-def _up(side):
-    return -(-side // 32) * 32
+def _whole(side: int) -> int:
+    """Return the next multiple of the largest stride, which sides of pictures have to be."""
+    return -(-side // _STRIDES[-1]) * _STRIDES[-1]
 
 
-def _padded(level):
-    values = np.zeros((1, 3, _up(level.height), _up(level.width)), np.float32)
-    values[0, :, : level.height, : level.width] = np.asarray(level)[..., ::-1].transpose(2, 0, 1)
-    return values
+def _padded(picture: NDArray[np.uint8]) -> Floats:
+    """Return a picture (height, width, 3) as the network takes it, with black on the right and below."""
+    height, width = picture.shape[:2]
+    canvas = np.zeros((1, _whole(height), _whole(width), 3), np.uint8)
+    canvas[0, :height, :width] = picture
+    return _prepared(canvas)
 
 
-def _detections(boxes, scores, landmarks):
+def _prepared(pictures: NDArray[np.uint8]) -> Floats:
+    """Return RGB pictures (n, height, width, 3) as the network takes them: BGR, (n, 3, height, width), 0 to 255."""
+    return np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2), np.float32)
+
+
+def _squares(boxes: Floats) -> Floats:
+    """Return squares about the centres of `boxes` (n, 4) that have room for the face to move."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0).max(axis=1, keepdims=True) * (_AROUND / 2)
+    return np.concatenate([centres - half, centres + half], axis=1)
+
+
+def _distance(box: Box, point: Floats) -> float:
+    return math.hypot((box[0] + box[2]) / 2 - float(point[0]), (box[1] + box[3]) / 2 - float(point[1]))
+
+
+def _detections(boxes: Floats, scores: Floats, landmarks: Floats) -> list[Detection]:
     return [
         Detection((x1, y1, x2, y2), score, tuple((x, y) for x, y in points))
         for (x1, y1, x2, y2), score, points in zip(boxes.tolist(), scores.tolist(), landmarks.tolist(), strict=True)

@@ -24,11 +24,12 @@ Floats = NDArray[np.float32]
 
 _STRIDES = (8, 16, 32)
 _KINDS = ("cls", "obj", "bbox", "kps")
-_LEAST = 10.0  # pixels of the smallest faces that the network was trained on
+_LEAST, _MOST = 10.0, 300.0  # pixels of the faces that it was trained on; in larger ones it sees several
 _SHOWN = 16.0  # pixels that the smallest face to look for has in what the network is shown
-_SMALLER = 4  # times, the second size: the network was trained on faces of up to 300 pixels
+_FULL = 320  # pixels on the long side up to which making a picture smaller saves nothing that counts
+_SMALLER = 4  # times, the second size
 _OVERLAP = 0.3
-_SLACK = 0.8  # of the smallest side: boxes of the same face differ by so much
+_SLACK = 0.6  # of the smallest side: boxes of one face differ, and what is nearly large enough is no mistake
 _AROUND, _SIDE = 2.0, 128  # to follow a face: the side of the square about it, in its own sides and in pixels shown
 
 
@@ -49,8 +50,8 @@ class Yunet:
 
         Args:
             min_face: side of the smallest face to look for, in pixels of the original picture, >= 10. The network is
-                shown the picture so that such a face has 16 pixels, but not enlarged: half of it is a quarter of the
-                time.
+                shown large pictures so that such a face has 16 pixels, and never enlarged: twice as much is a
+                quarter of the time.
             threshold: the score that a face needs, 0 to 1.
             working_size: bound in pixels on the long side of what the network is shown.
             model: a name in the registry, or the path of another export with free width and height.
@@ -129,6 +130,7 @@ class Yunet:
                 height, width = level.shape[:2]
                 boxes, scores, landmarks = self._decode(next(answers), _whole(width), _whole(height))
                 zoom = np.array([frame.width / width, frame.height / height], np.float32)
+                scores = np.where(_sides(boxes) <= _MOST, scores, 0.0)
                 parts.append(self._faces(boxes[0], scores[0], landmarks[0], zoom, np.zeros(2, np.float32)))
             boxes, scores, landmarks = (np.concatenate(part) for part in zip(*parts, strict=True))
             kept = suppress(boxes, scores, _OVERLAP)
@@ -137,7 +139,8 @@ class Yunet:
 
     def _sizes(self, width: int, height: int) -> list[tuple[int, int]]:
         """Return the two sizes, width and height, at which the network is shown a picture."""
-        zoom = min(1.0, _SHOWN / self._min_face, self._working_size / max(width, height))
+        longer = max(width, height)
+        zoom = min(1.0, max(_SHOWN / self._min_face, _FULL / longer), self._working_size / longer)
         return [(max(1, round(width * part)), max(1, round(height * part))) for part in (zoom, zoom / _SMALLER)]
 
     def _decode(self, answers: Sequence[Floats], width: int, height: int) -> tuple[Floats, Floats, Floats]:
@@ -170,8 +173,8 @@ class Yunet:
         """Return what passes of one picture's cells, in pixels of the original, the surest of each face alone."""
         passed = np.flatnonzero(scores >= self._threshold)
         boxes = boxes[passed] * np.tile(zoom, 2) + np.tile(corner, 2)
-        sides = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-        passed, boxes = passed[sides >= self._min_face * _SLACK], boxes[sides >= self._min_face * _SLACK]
+        large = _sides(boxes) >= _SLACK * self._min_face
+        passed, boxes = passed[large], boxes[large]
         kept = suppress(boxes, scores[passed], _OVERLAP)
         return boxes[kept], scores[passed][kept], landmarks[passed][kept] * zoom + corner
 
@@ -192,6 +195,12 @@ def _padded(picture: NDArray[np.uint8]) -> Floats:
 def _prepared(pictures: NDArray[np.uint8]) -> Floats:
     """Return RGB pictures (n, height, width, 3) as the network takes them: BGR, (n, 3, height, width), 0 to 255."""
     return np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2), np.float32)
+
+
+def _sides(boxes: Floats) -> Floats:
+    """Return the square roots of the areas of `boxes` (..., 4)."""
+    sides: Floats = np.sqrt(np.prod(boxes[..., 2:] - boxes[..., :2], axis=-1))
+    return sides
 
 
 def _squares(boxes: Floats) -> Floats:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from mien.errors import UsageError
 
 
+_INSTEAD = "pip uninstall onnxruntime, and then pip install"  # both have the same files: what comes last wins
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Something to compute on.
@@ -37,7 +40,7 @@ DEVICES = (
         "cuda",
         "an NVIDIA GPU",
         "CUDAExecutionProvider",
-        "in place of onnxruntime, pip install 'onnxruntime-gpu[cuda,cudnn]', with NVIDIA's driver on the machine",
+        f"{_INSTEAD} 'onnxruntime-gpu[cuda,cudnn]', with NVIDIA's driver on the machine",
         # Pictures differ in size: an exhaustive search for each would cost more than it brings. And the answers are
         # to be those of the processor, which TensorFloat's ten bits are not.
         {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"},
@@ -46,7 +49,7 @@ DEVICES = (
         "directml",
         "a GPU by DirectML",
         "DmlExecutionProvider",
-        "on Windows, in place of onnxruntime, pip install onnxruntime-directml",
+        f"on Windows, {_INSTEAD} onnxruntime-directml",
         one_at_a_time=True,
     ),
     Device("coreml", "Apple's CoreML", "CoreMLExecutionProvider", "on a Mac, pip install onnxruntime has it"),
@@ -54,7 +57,7 @@ DEVICES = (
         "openvino",
         "Intel's OpenVINO",
         "OpenVINOExecutionProvider",
-        "on an Intel machine, in place of onnxruntime, pip install onnxruntime-openvino",
+        f"{_INSTEAD} onnxruntime-openvino",
     ),
     CPU,
 )

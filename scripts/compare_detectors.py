@@ -5,11 +5,11 @@
     python scripts/compare_detectors.py media FILE…
     python scripts/compare_detectors.py crops DATA
 
-DATA is a labelled folder of FER2013, such as `mien data unpack-fer` makes; its split public_test is used. `speed` runs
-both detectors in turn on the scenes of `mien bench`. `found` pastes faces into pictures: at many sizes, turned, and
-filling all of it. `media` counts the faces in pictures and films of yours, also made smaller. `crops` cuts the same
-faces out by the boxes and landmarks of either, and compares where they lie and what the model answers.
-The docs quote it: docs/detectors.md.
+DATA is a labelled folder of FER2013, such as `mien data unpack-fer` makes; its split public_test is used. `speed`
+runs both detectors in turn on the scenes of `mien bench`. `found` pastes faces into pictures: at many sizes, turned,
+and filling all of it. `media` counts the faces in pictures and films of yours, also made smaller. `crops` cuts the
+same faces out by the boxes and landmarks of either, and compares where they lie and what the model answers.
+docs/detectors.md quotes what it prints.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from derive_geometry import BATCH, SIDE, distance_from_centre, enlarged
 from numpy.typing import NDArray
 from PIL import Image
 
+from derive_geometry import BATCH, SIDE, distance_from_centre, enlarged
 from mien.align import crop_faces, face_frame
 from mien.classifier import open_classifier
 from mien.cli.columns import in_columns
@@ -43,6 +43,7 @@ SIZES = (16, 20, 24, 32, 48, 96, 200, 400)
 TURNS = (15, 30, 45)
 FILLING = (48, 100, 224, 480, 1000)
 SHOWN = (1280, 720)
+TIMED = ((640, 360), SHOWN, (4000, 3000))
 TINY = 12.0
 """The smallest face that both are told to look for where those of 16 to 24 pixels are wanted."""
 FRAMES, STEP = 40, 4  # of a film
@@ -148,7 +149,7 @@ def speed(runs: Annotated[int, typer.Option(help="Turns, of which the median cou
     """Print processor time on scenes with 1, 6 and 30 faces, at three sizes."""
     detectors = {name: open_detector(name) for name in NAMES}
     rows = []
-    for size in ((640, 360), (1280, 720), (4000, 3000)):
+    for size in TIMED:
         for faces in GRIDS:
             frame = scene(faces, size)
             taken = cpu_times(detectors, frame, runs)
@@ -216,7 +217,9 @@ def crops(
     truths = {"fer2013": known.labels, "votes": ferplus_majority(known)}
     answers = {"as they are": classifier(known.pictures(SIDE))}
     for k, name in enumerate(NAMES):
-        cut = [crop_faces(frame.pixels, [two[k]], size=SIDE, geometry=classifier.geometry)[0] for _, frame, two in both]
+        cut = [
+            crop_faces(frame.pixels, [two[k]], size=SIDE, geometry=classifier.geometry)[0] for _, frame, two in both
+        ]
         answers[name] = classifier(np.stack(cut))
     rows = []
     for i, output in enumerate(classifier.metadata.outputs):
@@ -236,7 +239,7 @@ def found_by_both(faces: LabelledFaces) -> Iterator[tuple[int, Frame, tuple[Dete
         seen = zip(frames, *(detector(frames) for detector in detectors), strict=True)
         for row, (frame, some, others) in enumerate(seen, start=start):
             if some and others:
-                central = [min(ones, key=lambda one: distance_from_centre(one, frame)) for ones in (some, others)]  # noqa: B023
+                central = [min(ones, key=lambda one: distance_from_centre(one, frame)) for ones in (some, others)]
                 yield row, frame, (central[0], central[1])
 
 

@@ -49,7 +49,7 @@ def test_auto_takes_the_first_that_works():
 
 @pytest.mark.skipif("CUDAExecutionProvider" in OFFERED, reason="this onnxruntime has CUDA")
 def test_auto_tries_what_is_offered_once_and_takes_the_processor_where_it_does_not_start(monkeypatch):
-    """A provider that onnxruntime was made for, but whose libraries are missing: it warns, and takes the processor."""
+    """As with a provider whose libraries are missing: onnxruntime warns, and takes the processor."""
     monkeypatch.setattr(session, "runtime", lambda: ("1", [*OFFERED, "CUDAExecutionProvider"]))
     tried = []
     works = session._works
@@ -67,7 +67,10 @@ def test_auto_tries_what_is_offered_once_and_takes_the_processor_where_it_does_n
 @pytest.mark.skipif("CUDAExecutionProvider" in OFFERED, reason="this onnxruntime has CUDA")
 def test_what_onnxruntime_leaves_out_in_silence_is_an_error(monkeypatch, capfd):
     monkeypatch.setattr(session, "runtime", lambda: ("1", [*OFFERED, "CUDAExecutionProvider"]))
-    with pytest.raises(UsageError, match="could not start there"), pytest.warns(UserWarning):
+    with (
+        pytest.raises(UsageError, match="could not start there"),
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+    ):
         Session(read_model("mtcnn_pnet").content, name="mtcnn_pnet", device="cuda")
     assert capfd.readouterr().out == ""
 
@@ -75,7 +78,7 @@ def test_what_onnxruntime_leaves_out_in_silence_is_an_error(monkeypatch, capfd):
 def test_a_session_without_the_provider_is_refused():
     cuda = choose("cuda", EVERY, works=lambda device: True)
     check(cuda, [cuda.provider, CPU.provider], EVERY)
-    with pytest.raises(UsageError, match="could not start there.*what there is: directml, coreml, openvino, cpu"):
+    with pytest.raises(UsageError, match=r"could not start there.*what there is: directml, coreml, openvino, cpu"):
         check(cuda, [CPU.provider], EVERY)
 
 
@@ -108,7 +111,9 @@ def test_doctor_says_what_is_there(run):
     assert any(line.startswith("--device auto") and told["auto"] in line for line in lines)
 
 
-@pytest.mark.skipif("OpenVINOExecutionProvider" not in OFFERED, reason="needs onnxruntime-openvino in place of onnxruntime")
+@pytest.mark.skipif(
+    "OpenVINOExecutionProvider" not in OFFERED, reason="needs onnxruntime-openvino in place of onnxruntime"
+)
 def test_openvino_gives_the_scores_of_the_processor(astronaut, analyzer):
     (face,) = mien.analyze(astronaut, device="openvino").faces
     (same,) = analyzer.analyze(astronaut).faces

@@ -276,7 +276,7 @@ def test_without_the_file_it_is_said_what_to_do_and_nothing_is_fetched(mirror, c
     done = run("analyze", astronaut, "--detector", "yunet")
     assert (done.status, done.out, len(done.err.splitlines())) == (2, "", 1)
     assert done.err.rstrip().endswith("mien models pull yunet")
-    with pytest.raises(ModelError, match="mien models pull yunet$"):
+    with pytest.raises(ModelError, match=r"mien models pull yunet$"):
         open_detector("yunet")
     assert mirror.fetched == 0
 

@@ -14,9 +14,9 @@ from mien.detectors import Follower, Mtcnn, Yunet, open_detector
 from mien.errors import ModelError, UsageError
 from mien.models.store import registry
 from mien.results import Frame
+from mien.sources import read_picture
 
 from conftest import ASTRONAUT_FACE, EXAMPLES, overlap, real_faces
-from test_mtcnn import read
 
 FOUND = (4, 5, 19, 30, 32, 39)
 """Rows of FER2013's public test in which both detectors find the face."""
@@ -73,7 +73,7 @@ def test_the_network_is_shown_blue_green_red(yunet, picture):
 
 
 def test_a_frame_has_the_same_answer_alone_in_a_batch_and_again(yunet, picture):
-    other = read(EXAMPLES / "three_people.jpg")
+    other = read_picture(EXAMPLES / "three_people.jpg")
     empty = Frame(np.full((90, 200, 3), 120, np.uint8), "wall")
     together = yunet([picture, empty, other])
     assert [len(faces) for faces in together] == [1, 0, 3]
@@ -90,7 +90,7 @@ def test_the_face_is_found_where_it_is_at_any_size_of_the_picture(yunet, astrona
     ((face,),) = yunet([Frame(np.asarray(resized), "resized")])
     assert overlap(tuple(edge / factor for edge in face.box), ASTRONAUT_FACE) > 0.7
     for point, place in zip(face.landmarks[:2], ((203, 102), (247, 103)), strict=True):
-        assert np.divide(point, factor) == pytest.approx(place, abs=8)
+        assert np.divide(point, factor) == pytest.approx(place, abs=max(8, 2.5 / factor))
 
 
 def test_tiny_faces_in_a_big_picture(yunet, astronaut_pixels):
@@ -148,7 +148,7 @@ def test_tiny_pictures_have_nobody(yunet, size):
 
 
 def test_real_photo_with_five_people(yunet, shared):
-    photo = read(shared / "media" / "five_people.jpg")
+    photo = read_picture(shared / "media" / "five_people.jpg")
     (faces,) = yunet([photo])
     (same,) = Mtcnn()([photo])
     assert len(faces) == 5
@@ -163,7 +163,9 @@ def test_faces_of_fer2013_in_pictures(yunet, shared):
     for k, row in enumerate(FOUND):
         side = (40, 64, 96, 150, 220, 300)[k]
         x, y = (20 + 420 * (k % 3), 20 + 360 * (k // 3))
-        canvas.paste(Image.fromarray(faces[row]).resize((side, side), Image.Resampling.BICUBIC).convert("RGB"), (x, y))
+        canvas.paste(
+            Image.fromarray(faces[row]).resize((side, side), Image.Resampling.BICUBIC).convert("RGB"), (x, y)
+        )
         places.append((x, y, x + side, y + side))
     (found,) = yunet([Frame(np.asarray(canvas), "pasted")])
     assert len(found) == len(places)
@@ -173,14 +175,16 @@ def test_faces_of_fer2013_in_pictures(yunet, shared):
 def test_nobody_is_found_where_nobody_is(yunet, shared):
     av = pytest.importorskip("av")
     with av.open(str(shared / "media" / "no_face.mp4")) as clip:
-        frames = [Frame(im.to_ndarray(format="rgb24"), "", i) for i, im in enumerate(clip.decode(video=0)) if i % 12 == 0]
+        frames = [
+            Frame(im.to_ndarray(format="rgb24"), "", i) for i, im in enumerate(clip.decode(video=0)) if i % 12 == 0
+        ]
     assert frames
     assert not any(yunet(frames))
 
 
 def test_a_face_is_followed_near_where_it_was(yunet, shared):
     assert isinstance(yunet, Follower)
-    photo = read(shared / "media" / "five_people.jpg")
+    photo = read_picture(shared / "media" / "five_people.jpg")
     (faces,) = yunet([photo])
     moved = [tuple(edge + 12 for edge in face.box) for face in faces]
     wall = (10.0, 560.0, 90.0, 640.0)
@@ -204,7 +208,7 @@ def test_parameters_outside_their_range_are_refused(weights, parameters):
 def test_what_is_no_such_network_is_refused(shared):
     with pytest.raises(ModelError, match="it is no YuNet: it lacks the outputs bbox_16"):
         Yunet(model="mtcnn_rnet")
-    with pytest.raises(ModelError, match="does not take pictures of any size.*mien models pull yunet"):
+    with pytest.raises(ModelError, match=r"does not take pictures of any size.*mien models pull yunet"):
         Yunet(model=shared / "models" / "yunet_n_640_640.onnx")
 
 

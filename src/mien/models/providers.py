@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from mien.errors import UsageError
 
-
 _INSTEAD = "pip uninstall onnxruntime, and then pip install"  # both have the same files: what comes last wins
 
 

@@ -50,8 +50,9 @@ def list_models(
         for entry in registry().values()
     ]
     typer.echo(in_columns(("name", "kind", "size", "", "what it is for"), rows, right={2}))
-    if missing := [entry.name for entry in registry().values() if not entry.is_there]:
-        typer.echo(f"\nTo fetch what is not pulled: {', '.join(f'mien models pull {name}' for name in missing)}")
+    for entry in registry().values():
+        if not entry.is_there:
+            typer.echo(f"mien: {entry.name} is optional; to fetch it: mien models pull {entry.name}", err=True)
 
 
 @models.command()

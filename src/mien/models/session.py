@@ -82,7 +82,8 @@ class Session:
             self._session = onnxruntime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
             first = str(error).strip().partition("\n")[0]
-            raise ModelError(f"{name}: not a network that onnxruntime can run ({first})") from error
+            where = "" if chosen is providers.CPU else f" on {chosen.name}"
+            raise ModelError(f"{name}: not a network that onnxruntime can run{where} ({first})") from error
         providers.check(chosen, self._session.get_providers(), onnxruntime.get_available_providers())
         inputs = self._session.get_inputs()
         if len(inputs) != 1:

@@ -54,6 +54,7 @@ def analyze(
     flip: options.Flip = False,
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
+    device: options.Device = "cpu",
     max_pixels: options.MaxPixels = 80.0,
     start: options.Start = "0",
     end: options.End = None,
@@ -119,6 +120,7 @@ def analyze(
         flip=flip,
         min_face=min_face,
         max_pixels=round(max_pixels * 1e6),
+        device=device,
     )
     if verbose:
         typer.echo(f"mien: {analyzer.model}, faces by {detector}, {', '.join(analyzer.emotions)}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mien.cli import options
 from mien.cli.messages import say
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def clean(
             "blurred shows what that means. 0 keeps all.",
         ),
     ] = 50.0,
-    detector: Annotated[
-        Literal["mtcnn", "none"], typer.Option(help="How faces are found; none: every picture is a face already.")
-    ] = "mtcnn",
+    detector: options.FaceDetector = "mtcnn",
     against: Annotated[
         list[Path] | None,
         typer.Option(

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from mien.collect.likeness import VIEW, view
 from mien.collect.pooling import in_threads
 from mien.collect.sharpness import sharpness
-from mien.detectors import Detector, Mtcnn, open_detector
+from mien.detectors import Detector, open_detector
 from mien.errors import OutputError, SourceError
 from mien.results import Detection
 from mien.sources import read_picture
@@ -140,7 +140,7 @@ class Finder:
         with self._loading:
             if self._detector is None:
                 # a thread for each picture: what one finds does not depend then on how many cores there are
-                self._detector = Mtcnn(threads=1) if self._name == "mtcnn" else open_detector(self._name)
+                self._detector = open_detector(self._name, threads=1)
             return self._detector
 
     def _keep(self, finding: Finding, new: bool) -> Finding:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
 from mien.errors import ModelError, OutputError
+from mien.models.cache import is_offline
 from mien.training.networks.backbone import Backbone
-from mien.training.networks.download import is_offline
 from mien.training.networks.grey import GreyConvolution
 
 DEFAULT = "microsoft/resnet-50"

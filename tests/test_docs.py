@@ -40,6 +40,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from check_site import faults  # noqa: E402
 
 PAGES = pages()
+MIEN = typer.main.get_command(app)
 CHROMIUM = Path("/usr/bin/chromium")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 SERVED = "http://127.0.0.1:8000"
@@ -59,7 +60,7 @@ def check(line: str) -> None:
     command, *rest = words(line)
     match command:
         case "mien":
-            parser, path = typer.main.get_command(app), ["mien"]
+            parser, path = MIEN, ["mien"]
             if rest and rest[0] not in parser.commands:
                 assert rest[0] in ("--version", "--help", "--install-completion"), line
                 return
@@ -138,14 +139,14 @@ def cast(tmp_path_factory) -> Path:
     return here
 
 
-def film(path: Path, *, frames: int = 20, rate: int = 10) -> None:
+def film(path: Path, *, frames: int = 12, rate: int = 6) -> None:
     """Write a film of two seconds in which somebody drifts across the picture."""
     with Image.open(EXAMPLES / "astronaut.jpg") as image:
         portrait = image.convert("RGB")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, width=320, height=320, options={"preset": "ultrafast"})
+        stream = container.add_stream("libx264", rate=rate, width=256, height=256, options={"preset": "ultrafast"})
         for i in range(frames):
-            pixels = np.asarray(portrait.crop((4 * i, 0, 4 * i + 400, 400)).resize((320, 320)))
+            pixels = np.asarray(portrait.crop((8 * i, 0, 8 * i + 400, 400)).resize((256, 256)))
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode(None))
 
@@ -343,7 +344,7 @@ def test_the_site_is_built_without_dead_links_and_names_all_that_is_public(site)
     for name in mien.__all__:
         assert f'id="mien.{name}"' in text
     text = (site / "reference" / "cli.html").read_text("utf-8")
-    for verb in typer.main.get_command(app).commands:
+    for verb in MIEN.commands:
         assert f'id="mien-{verb}' in text
     assert 'id="post-v1analyze"' in (site / "reference" / "rest.html").read_text("utf-8")
 

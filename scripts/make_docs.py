@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -54,7 +55,9 @@ def main() -> None:
 def assemble(work: Path) -> None:
     """Write the sources of the site, as Zensical wants them, to the folder `work`."""
     shutil.copy(ROOT / "zensical.toml", work)
-    pages = {DOCS / path.relative_to(ROOT / DOCS): path.relative_to(ROOT / DOCS) for path in ROOT.glob("docs/**/*.md")}
+    pages = {
+        DOCS / path.relative_to(ROOT / DOCS): path.relative_to(ROOT / DOCS) for path in ROOT.glob("docs/**/*.md")
+    }
     pages |= {Path(name): Path("project", name) for name in OF_THE_ROOT}
     for source, target in pages.items():
         text = (ROOT / source).read_text("utf-8")
@@ -63,7 +66,7 @@ def assemble(work: Path) -> None:
                 text = text.replace(f"<!-- generated: {name} -->", write())
         page = work / DOCS / target
         page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(_outside_code(text, lambda part: _moved(part, source, pages, work)), "utf-8")
+        page.write_text(_outside_code(text, partial(_moved, source=source, pages=pages, work=work)), "utf-8")
     for path in (ROOT / DOCS / "assets").iterdir():
         (work / DOCS / "assets").mkdir(exist_ok=True)
         shutil.copy(path, work / DOCS / "assets")

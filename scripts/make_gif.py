@@ -53,9 +53,7 @@ def write(frames: list[NDArray[np.uint8]], gif: Path, milliseconds: int) -> None
     """Write an endless animation; all frames share one palette, so that what stands still costs nothing."""
     sample = Image.fromarray(np.concatenate(frames[:: max(1, len(frames) // 6)]))
     palette = sample.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
-    pictures = [
-        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames
-    ]
+    pictures = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     pictures[0].save(
         gif, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0, optimize=True, disposal=1
     )

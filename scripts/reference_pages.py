@@ -110,8 +110,8 @@ def rest() -> str:
 
 
 def _named(content: dict[str, Any]) -> str:
-    reference = next(iter(content.values()), {}).get("schema", {}).get("$ref", "")
-    name = reference.rpartition("/")[2]
+    schemas = [kind.get("schema", {}) for kind in content.values()]
+    name = schemas[0].get("$ref", "").rpartition("/")[2] if schemas else ""
     return f", [{name}](#{name.lower()})" if name else ""
 
 
@@ -141,11 +141,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _prose(text: str | None) -> str:
-    """Return help text as Markdown, which it nearly is: without the marks by which lines are kept apart in terminals."""
+    """Return help text as Markdown, which it nearly is: without the marks by which terminals keep lines apart."""
     return inspect.cleandoc((text or "").replace("\b", "").replace("\f", ""))
 
 
 def _cell(text: str) -> str:
     """Return text that stands in one cell of a table."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
-

@@ -39,11 +39,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         assemble(work)
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
         command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
         built = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
         if built.returncode:
-            told = built.stdout + built.stderr
+            told = re.sub(r"\x1b\[[\d;]*m", "", built.stdout + built.stderr)
             sys.exit(told.partition("Traceback")[0].strip() or told)
         if found := faults(work / "site"):
             sys.exit("\n".join(found))

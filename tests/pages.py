@@ -14,11 +14,11 @@ ELSEWHERE = {
     "docs/cleaning.md": "test_docs_cleaning.py",
     "docs/collecting.md": "test_docs_collecting.py",
     "docs/serving.md": "test_docs_serving.py",
-    "docs/training.md": "test_docs_training.py",
-    "docs/embedded/README.md": "test_docs_training.py",
+    "docs/training.md": "test_recipes.py",
+    "docs/embedded/README.md": "test_training.py",
     "CONTRIBUTING.md": "test_contributing.py",
 }
-"""Pages whose commands need a world of their own, and the test that has it; here they are only parsed."""
+"""Pages whose commands need a world or a night of their own, and the test that runs such; here they are parsed."""
 
 _BLOCK = re.compile(
     r"(?:^<!-- not run: (?P<reason>[^>]+) -->\n)?^(?P<fence>```+)(?P<language>\w*)\n(?P<code>.*?)^(?P=fence)$",

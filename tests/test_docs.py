@@ -18,9 +18,10 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
+import time
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -30,6 +31,7 @@ from PIL import Image
 
 from mien.cli import app
 from mien.datasets.labelled import VOTES
+from mien.training.recipe import ChainRecipe, read_recipe
 
 from conftest import EXAMPLES, ROOT, real_faces
 from pages import ELSEWHERE, Block, Page, pages, simple, words
@@ -68,7 +70,9 @@ def check(line: str) -> None:
             while hasattr(parser, "commands"):
                 path.append(rest[0])
                 parser = parser.commands[rest.pop(0)]
-            parser.make_context(" ".join(path), rest)
+            given = parser.make_context(" ".join(path), rest).params
+            if path[-1] == "train":
+                check_recipe(given, line)
         case "make":
             targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
             assert set(rest) <= targets, line
@@ -79,6 +83,21 @@ def check(line: str) -> None:
             assert rest[0] == "-m" or (ROOT / rest[0]).is_file(), line
         case _:
             assert command in ("curl", "docker", "npm", "twine", ".ci/run"), f"what is {command}?"
+
+
+def check_recipe(given: dict[str, Any], line: str) -> None:
+    """Fail unless what `mien train` is given is a recipe that ships, with settings that it has."""
+    name, settings = given["recipe"], list(given["settings"])
+    assert given["show"] or given["data"] is not None, line
+    if name.endswith(".toml"):
+        return
+    if isinstance(shipped := read_recipe(name), ChainRecipe):
+        for setting in settings:
+            stage, _, change = setting.partition(".")
+            assert stage in shipped.stages, line
+            read_recipe(stage, [change])
+    else:
+        read_recipe(name, settings)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -172,7 +191,7 @@ class Reader:
     def __init__(self, folder: Path, run) -> None:
         self.folder, self._run = folder, run
         self.names: dict[str, object] = {"__name__": "page"}
-        self._server: subprocess.Popen[str] | None = None
+        self._server: subprocess.Popen[bytes] | None = None
         self._address = SERVED
 
     def type(self, block: Block, where: str) -> None:
@@ -192,8 +211,8 @@ class Reader:
         if rest[:1] == ["serve"]:
             self._serve(rest)
         elif command == "mien" and simple(line):
-            if rest[0] in ("train", "bench"):
-                rest += [word for setting in SMALL for word in ("--set", setting)] if self._trains(rest) else []
+            if rest[:2] == ["train", "embedded"] and "--resume" not in rest:
+                rest += [word for setting in SMALL for word in ("--set", setting)]
             done = self._run(*rest)
             assert done.status == 0, f"{where}: {done.err}"
         else:
@@ -206,23 +225,17 @@ class Reader:
             )
             assert done.returncode == 0, f"{where}: {done.stderr.decode()}"
 
-    @staticmethod
-    def _trains(rest: list[str]) -> bool:
-        return rest[:2] == ["train", "embedded"] and not {"--resume", "--show"} & set(rest)
-
     def _serve(self, rest: list[str]) -> None:
         """Start the service on a free port; what is asked of the page's address goes there from now on."""
         self.leave()
         command = [sys.executable, "-m", "mien", *rest, "--port", "0", *({"--no-page"} - set(rest))]
-        self._server = subprocess.Popen(command, cwd=self.folder, stderr=subprocess.PIPE, text=True)
-        assert self._server.stderr is not None
-        for told in self._server.stderr:
-            if found := re.search(r"listening on (http://\S+?),?(?:\s|$)", told):
-                self._address = found[1]
-                break
-        else:
-            raise AssertionError(f"{rest}: it did not start")
-        threading.Thread(target=self._server.stderr.read, daemon=True).start()
+        log = self.folder / "serve.log"
+        with log.open("w") as told:
+            self._server = subprocess.Popen(command, cwd=self.folder, stderr=told)
+        while not (found := re.search(r"listening on (http://[\w.:]+)", log.read_text())):
+            assert self._server.poll() is None, log.read_text()
+            time.sleep(0.05)
+        self._address = found[1]
 
     def leave(self) -> None:
         if self._server is not None:

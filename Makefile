@@ -5,7 +5,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all check docs clean
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples
@@ -23,9 +23,13 @@ check: $(TEST)/.ready
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
+	$(TEST)/bin/bandit --quiet --recursive --severity-level medium src
+
+docs: $(TEST)/.ready
+	$(TEST)/bin/python scripts/make_docs.py
 
 clean:
-	rm -rf $(DEMO) $(TEST) demo-output
+	rm -rf $(DEMO) $(TEST) demo-output site
 
 # only what a user gets: no training stack, no tools
 $(DEMO)/.ready: pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')
@@ -37,6 +41,6 @@ $(DEMO)/.ready: pyproject.toml constraints.txt $(shell find src -type f -not -na
 # the facenet-pytorch wheel is read by a test, not installed: it pins a torch of 2024
 $(TEST)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,serve,collect,dev]'
+	$(TEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,serve,collect,docs,dev]'
 	$(TEST)/bin/python -m pip download --quiet --no-deps --dest $(TEST)/wheels facenet-pytorch==2.6.0
 	touch $@

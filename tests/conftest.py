@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from PIL import Image
 
 import mien
 from mien.cli import main
+
+from webserver import Web, running_web
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MIEN_SHARED", ROOT.parent / "shared"))
@@ -46,6 +49,17 @@ def analyzer() -> mien.Analyzer:
     return mien.Analyzer()
 
 
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    """A web of pictures on this machine, which `mien collect` is pointed to, with short pauses between tries."""
+    fetching = pytest.importorskip("mien.collect.fetching", reason="needs the extra collect")
+    monkeypatch.setattr(fetching, "_BACK_OFF", 0.01)
+    with running_web() as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
 @dataclass(frozen=True)
 class Finished:
     """What a command left."""
@@ -71,6 +85,28 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Finished(status, captured.out, captured.err)
 
     return run_command
+
+
+@pytest.fixture
+def collect(run: Callable[..., Finished], tmp_path: Path) -> Callable[..., Finished]:
+    """Run `mien collect` for `queries`, label → words, into web/, with a phrase for the word alone."""
+
+    def run_collect(
+        queries: Mapping[str, Sequence[str]],
+        *options: str | Path,
+        limit: int = 50,
+        out: str = "web",
+        fast: Sequence[str] = ("--allow-private", "--delay", "0"),
+    ) -> Finished:
+        file = tmp_path / "queries.toml"
+        entries = (
+            f"[[query]]\nlabel = {json.dumps(label)}\nwords = {json.dumps(words)}\n"
+            for label, words in queries.items()
+        )
+        file.write_text(f'phrases = ["{{word}}"]\nlimit = {limit}\n' + "\n".join(entries), "utf-8")
+        return run("collect", file, "--out", tmp_path / out, *fast, *options)
+
+    return run_collect
 
 
 def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:

@@ -285,12 +285,12 @@ def test_workers_end_with_the_run_and_another_goes_on(run, pictures, tmp_path, n
 
 KILLED = """
 import os, signal, sys
-import mien.bulk.journal, mien.sinks.partial, mien.sinks.records
+import mien.bulk.journal, mien.sinks.records, mien.whole
 from mien.cli import main
 where, sys.argv = sys.argv[1], ["mien", *sys.argv[2:]]
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
-Records, Journal, Partial = mien.sinks.records.Records, mien.bulk.journal.Journal, mien.sinks.partial.Partial
+Records, Journal, Partial = mien.sinks.records.Records, mien.bulk.journal.Journal, mien.whole.Partial
 append, line, promote = Records._append, Journal._line, Partial.promote
 calls = 0
 def half_a_record(self, text):

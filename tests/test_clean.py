@@ -21,17 +21,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from mien.collect.candidates import Candidate
 from mien.collect.cleaning import Cleaned, clean_pictures
 from mien.collect.collection import Collected
 from mien.collect.decisions import read_decisions
+from mien.collect.findings import Finding, Seen
+from mien.collect.heldout import HeldOut
 from mien.collect.likeness import FACE_SIDE, framed, same_faces, view
 from mien.collect.suspects import find_suspects
-from mien.collect.verdicts import Requirements
+from mien.collect.verdicts import Requirements, judge
 from mien.datasets.labelled import read_labelled_faces
 from mien.datasets.staging import staged_folder
 from mien.detectors import Mtcnn
 from mien.emotions import Emotion
 from mien.errors import DataError, SourceError, UsageError
+from mien.results import Detection
 from mien.sources import read_picture
 
 from conftest import EXAMPLES, real_faces
@@ -224,7 +228,7 @@ def test_a_collection_that_was_changed_or_is_of_other_things(collection, people,
 @pytest.mark.slow
 def test_a_training_splits_by_page(collection, tmp_path):
     pytest.importorskip("torch", reason="needs the extra train")
-    from mien.training.recipe import shipped_recipe
+    from mien.training.recipe import read_recipe
     from mien.training.transfer import parted
 
     clean_pictures(collection, tmp_path / "faces")
@@ -232,7 +236,7 @@ def test_a_training_splits_by_page(collection, tmp_path):
     pages = faces.columns["page"]
     number = np.unique(pages, return_inverse=True)[1]  # six, of two faces each: two for each of three labels
     faces = replace(faces, labels=np.array(["angry", "happy", "sad"])[number // 2])
-    recipe = shipped_recipe("web-five", ['emotions="three"', "split=[0.5, 0.5]"])
+    recipe = read_recipe("web-five", ['emotions="three"', "split=[0.5, 0.5]"])
     train, validation, _ = parted(faces, recipe)
     assert (len(train), len(validation)) == (6, 6)
     assert not set(pages[train]) & set(pages[validation])
@@ -387,6 +391,51 @@ def test_what_is_kept_of_findings_may_be_damaged(plain, tmp_path):
     kept.write_text("".join(f"{one}\n" for one in [*damaged, line(4, box=["a"]), "7", "[]", "\x00"]))
     clean_plain(plain, tmp_path / "faces")
     assert tree(tmp_path / "faces") == tree(tmp_path / "wanted")
+
+
+def test_folders_that_links_lead_to_are_held_out_too(plain, tmp_path):
+    (tmp_path / "elsewhere" / "deeper").mkdir(parents=True)
+    shutil.copy(plain / "happy" / "0.png", tmp_path / "elsewhere" / "deeper")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "test")
+    shutil.copy(plain / "sad" / "1.png", tmp_path / "test")
+    clean_plain(plain, tmp_path / "faces", against=[tmp_path / "test"])
+    assert [(row["file"], row["reason"]) for row in rejected(tmp_path / "faces")] == [
+        ("happy/0.png", "held-out"),
+        ("sad/1.png", "held-out"),
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="no picture is in this folder to hold out"):
+        clean_plain(plain, tmp_path / "faces", against=[tmp_path / "empty"], overwrite=True)
+
+
+def test_a_copy_of_what_is_held_out_is_not_kept_for_being_a_worse_one():
+    """It is one photograph with a face that is known again, though it is not by itself."""
+    random = np.random.default_rng(1)
+
+    def noisy(one: np.ndarray, much: float) -> np.ndarray:
+        rough = Image.fromarray(random.normal(0, much, (20, 20)).astype(np.float32)).resize((80, 80))
+        return np.clip(one + np.asarray(rough), 0, 255).astype(np.uint8)
+
+    tested = np.asarray(backdrop(1, (80, 80)).convert("L"))
+    near = noisy(tested, 15)
+    far = noisy(near, 15)
+    other = np.asarray(backdrop(2, (80, 80)).convert("L"))
+    held_out = HeldOut({}, ["tested.png"], framed(tested[None]), 0)
+    assert [i for i, _ in same_faces(np.stack([near, far]), held_out.faces)] == [0]
+    assert list(same_faces(np.stack([near, far]), framed(np.stack([near, far])), later=True)) == [(0, 1)]
+    detection = Detection(box=(0.0, 0.0, 100.0, 100.0), score=1.0)
+    pictures = [
+        (Candidate(Path(name), name, Emotion.HAPPY), Finding(name, (Seen(detection, 99.0, one),)))
+        for name, one in (("near", near), ("far", far), ("other", other))
+    ]
+    verdicts = judge(pictures, limits=Requirements(), held_out=held_out, decisions={})
+    assert [one.sha256 for one in verdicts.kept] == ["other"]
+    assert [(one.candidate.file, one.reason, one.detail) for one in verdicts.rejected] == [
+        ("far", "held-out", "the same as tested.png"),
+        ("near", "held-out", "the same as tested.png"),
+    ]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes, devices")

@@ -35,7 +35,7 @@ PUBLIC = (
 BAD_URLS = (
     "file:///etc/passwd ftp://example.org/a gopher://example.org/ javascript:1 data:image/png;base64,AA "
     "//example.org/a http:///a http:// http://[::1 http://[fe80::1%25lo]/ http://u@example.org/ "
-    "http://u:p@example.org/ http://%5bbroken/"
+    "http://u:p@example.org/ http://%5bbroken/ http://example.org:65536/ http://example.org:0/ http://xn--/ http://xn--\u00fc/"
 )
 
 

@@ -1,6 +1,7 @@
 """The provider ddgs end to end: the real library, whose searches go through a proxy that answers as DuckDuckGo."""
 
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -107,8 +108,13 @@ def result(url: str, number: int) -> dict[str, object]:
     }
 
 
-def test_searches_page_by_page_until_nothing_comes(duckduckgo, run, tmp_path):
+@pytest.mark.parametrize("proxy", ["DDGS_PROXY", "HTTPS_PROXY"])
+def test_searches_page_by_page_until_nothing_comes(duckduckgo, run, tmp_path, monkeypatch, proxy):
+    """By the proxy that the environment names, as docs/collecting.md says; the pictures do not go through it."""
     pages, asked = duckduckgo
+    address = os.environ["DDGS_PROXY"]
+    monkeypatch.delenv("DDGS_PROXY")
+    monkeypatch.setenv(proxy, address)
     file = tmp_path / "queries.toml"
     file.write_text('[[query]]\nlabel = "angry"\nwords = ["angry"]\nphrases = ["{word} face"]\n')
     command = ("collect", file, "--out", tmp_path / "web", "--provider", "ddgs", "--allow-unknown-licence")

@@ -146,6 +146,10 @@ def test_groups_of_licences():
     assert wanted["open"] == set(CODES)
     assert wanted["commercial"] == {"by", "by-sa", "by-nd", "cc0", "pdm"}
     assert wanted["modification"] == {"by", "by-sa", "by-nc", "by-nc-sa", "cc0", "pdm"}
+    # whoever asks for what is allowed gets only what is known to be allowed
+    assert Licences(("open",)).refusal("OGL 3") is None
+    assert Licences(("commercial",)).refusal("OGL 3") == "licence not wanted"
+    assert Licences(("modification",)).refusal("OGL 3") == "licence not wanted"
     assert Licences(("by",)).refusal("CC BY-SA 4.0") == "licence not wanted"
     assert Licences(("by",)).refusal("") == "licence unknown"
     assert Licences(("by",), unknown=True).refusal("") is None

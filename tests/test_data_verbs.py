@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mien.datasets.merging import merge_faces
 from mien.datasets.naming import free_name, place_in
 from mien.datasets.splitting import draw_splits, split_faces
 from mien.datasets.statistics import data_statistics
+from mien.datasets.writing import relate
 from mien.errors import DataError, SourceError, UsageError
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -151,11 +153,48 @@ def test_sources_of_many_sizes_give_the_shares_that_are_asked_for():
         assert len(set(zip(sources.tolist(), drawn, strict=True))) == len(sizes)
 
 
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (9, 1, 1), (5, 4, 3, 1), (50, 1, 1, 1)])
+@pytest.mark.parametrize("shares", [(0.7, 0.15, 0.15), (0.01, 0.01, 0.98), (0.98, 0.01, 0.01)])
+def test_no_split_is_empty_where_there_are_sources_for_all(sizes, shares):
+    sources = np.repeat(np.arange(len(sizes)), sizes)
+    wanted = dict(zip(("train", "val", "test"), shares, strict=True))
+    for seed in range(5):
+        drawn = draw_splits(["happy"] * len(sources), sources, wanted, seed=seed)
+        assert set(drawn) == set(wanted)
+        assert len(set(zip(sources.tolist(), drawn, strict=True))) == len(sizes)
+
+
+def test_equal_pictures_are_not_compared_each_with_each():
+    """Of a placeholder that stands a thousand times, all pairs would fill the memory."""
+    pictures = np.stack([np.asarray(face(i % 3).convert("L")) for i in range(1200)])
+    tracemalloc.start()
+    relations = relate(pictures)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert relations.groups.tolist() == relations.similar.tolist() == [i % 3 for i in range(1200)]
+    assert most < 5 * pictures.nbytes
+
+
+def test_a_long_cell_takes_no_room_in_the_other_rows(run, tmp_path):
+    data = make(tmp_path, "set")
+    add_columns(data, title=["x" * 65_000, *[""] * 29])
+    faces = read_labelled_faces(data)
+    assert sum(values.nbytes for values in (faces.groups, faces.similar, *faces.columns.values())) < 100_000
+    assert [len(title) for title in faces.columns["title"].tolist()] == [65_000, *[0] * 29]
+    split_faces(data, tmp_path / "new", shares={"train": 1.0})
+    assert (read_labelled_faces(tmp_path / "new").columns["title"] == faces.columns["title"]).all()
+    lines = (data / "metadata.csv").read_text().splitlines()
+    lines[1] = lines[1].replace(",train,", f",{'t' * 300},", 1)
+    (data / "metadata.csv").write_text("\n".join(lines))
+    done = run("data", "stats", data)
+    assert done.status == 1 and "line 2: the name of the split is longer than 255 letters" in done.err
+
+
 def test_splits_that_cannot_be(tmp_path):
     data = make(tmp_path, "set", count=4)
     add_columns(data, page=["one"] * 6)
     with pytest.raises(
-        UsageError, match="none of its 1 sources falls to val; give it a larger share, or leave it out"
+        UsageError, match="fewer sources, 1, than there are splits, so that val would be empty; leave one out"
     ):
         split_faces(data, tmp_path / "new", shares=SHARES)
     assert not (tmp_path / "new").exists()

@@ -1,24 +1,22 @@
-"""The commands in docs/training.md are commands of mien: verbs, options, values, recipes and settings exist."""
+"""docs/training.md shows the whole road, and every recipe; tests/test_docs.py parses its commands."""
 
 import re
 import shlex
-from pathlib import Path
 
-import pytest
 import typer
 
 from mien.cli import app
-from mien.training.recipe import ChainRecipe, recipe_names, shipped_recipe
+from mien.training.recipe import recipe_names
 
 from conftest import ROOT
+from pages import Page
 
-PAGE = ROOT / "docs" / "training.md"
+PAGE = Page(ROOT / "docs" / "training.md")
 
 
 def commands() -> list[str]:
-    """Return the lines of the page's shell blocks, those that are continued as one."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    """Return the lines of the page's shell blocks."""
+    return [line for block in PAGE.blocks() if block.language == "sh" for line in block.commands]
 
 
 def parsed(line: str) -> tuple[str, dict[str, object]]:
@@ -40,33 +38,6 @@ def test_the_page_shows_the_whole_road():
     assert verbs == {"data unpack-fer", "data import", "train", "export", "evaluate", "compare", "models card"}
     trained = {parsed(line)[1]["recipe"] for line in OURS if parsed(line)[0] == "train"}
     assert trained == set(recipe_names())
-    text = PAGE.read_text("utf-8")
+    text = PAGE.text
     for option in ("--set", "--resume", "--init", "--teacher", "--overfit", "--devices", "--half", "--int8", "--by"):
         assert option in text
-
-
-@pytest.mark.parametrize("line", OURS)
-def test_every_command_can_be_parsed(line):
-    verb, parameters = parsed(line)
-    if verb != "train":
-        return
-    recipe, settings = parameters["recipe"], list(parameters["settings"])
-    if isinstance(shipped := shipped_recipe(recipe), ChainRecipe):
-        for setting in settings:
-            stage, _, change = setting.partition(".")
-            assert stage in shipped.stages
-            shipped_recipe(stage, [change])
-    else:
-        shipped_recipe(recipe, settings)
-    assert parameters["show"] or parameters["data"] is not None
-
-
-def test_links_within_the_repository_lead_somewhere():
-    text = PAGE.read_text("utf-8")
-    headings = {
-        re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^#+ (.+)$", text, re.M)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert target.removeprefix("#") in headings if target.startswith("#") else (PAGE.parent / target).exists()
-    for path in re.findall(r"`(notebooks/[^`]+)`", text):
-        assert Path(ROOT / path).is_file()

@@ -13,7 +13,7 @@ from mien.datasets.labelled import VOTES, LabelledFaces, read_labelled_faces
 from mien.emotions import SETS, Emotion
 from mien.errors import DataError
 from mien.evaluation.calibration import fit_temperature, reliability
-from mien.evaluation.scores import default_split, evaluate, headlines, largest_difference
+from mien.evaluation.scores import default_split, evaluate, headlines, largest_difference, wilson
 from mien.evaluation.truth import ferplus_majority, ferplus_plurality
 from mien.models.metadata import KEY, Metadata, Output
 
@@ -131,9 +131,18 @@ def test_flip_averages_with_the_mirrored_face(data):
     assert flipped.recall["sad"] == 100.0
 
 
-def test_the_interval_is_that_of_drawing_again(data):
+def test_the_interval_stands_with_the_accuracy(data):
     fer, *_ = headlines(evaluate(scripted(), read_labelled_faces(data), split="test"))
-    assert fer.interval == (20.0, 80.0)  # the binomial of 10 and a half: 2.5 and 97.5 % lie at 2 and 8
+    assert fer.interval == pytest.approx((23.66, 76.34), abs=0.01)  # five of ten
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "interval"),
+    [(0, 10, (0.0, 27.75)), (10, 10, (72.25, 100.0)), (5, 10, (23.66, 76.34)), (81, 263, (25.53, 36.62))],
+)
+def test_wilson_as_published(hits, n, interval):
+    """The last is the example of Newcombe, "Two-sided confidence intervals for the single proportion", 1998."""
+    assert wilson(hits, n) == pytest.approx(interval, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -175,7 +175,7 @@ def test_parameters_outside_their_range_are_refused(parameters):
 
 def test_detectors_by_name():
     assert isinstance(open_detector("none"), WholePicture)
-    with pytest.raises(UsageError, match="mtcnn, none"):
+    with pytest.raises(UsageError, match="mtcnn, yunet, none"):
         open_detector("haar")
 
 

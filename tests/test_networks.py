@@ -235,19 +235,26 @@ def test_a_name_on_the_hub_without_a_network_says_how_to_get_it(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_on_the_hub_is_fetched(saved, monkeypatch):
+@pytest.mark.parametrize(
+    ("source", "revision"),
+    [("somebody/resnet-7", None), ("somebody/resnet-7@0f3a", "0f3a")],
+    ids=["latest", "pinned"],
+)
+def test_a_name_on_the_hub_is_fetched(saved, monkeypatch, source, revision):
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    def fetch(repository: str, name: str, *, local_files_only: bool) -> str:
-        assert (repository, local_files_only) == ("somebody/resnet-7", False)
+    wanted = revision
+
+    def fetch(repository: str, name: str, *, revision: str | None, local_files_only: bool) -> str:
+        assert (repository, revision, local_files_only) == ("somebody/resnet-7", wanted, False)
         if not (saved / name).is_file():
             raise LocalEntryNotFoundError(name)
         return str(saved / name)
 
     monkeypatch.delenv("MIEN_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
-    assert open_resnet("somebody/resnet-7").features == 16
+    assert open_resnet(source).features == 16
 
 
 # --- Inception-ResNet-V1

@@ -11,7 +11,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -29,6 +29,7 @@ from mien.models.metadata import KEY as METADATA  # noqa: E402
 from mien.serve.jobs import FilmJobs  # noqa: E402
 from mien.serve.logs import JsonLines  # noqa: E402
 from mien.serve.page.film_run import FilmRuns  # noqa: E402
+from mien.serve.page.sessions import Sessions  # noqa: E402
 from mien.serve.page.uploads import Uploads  # noqa: E402
 
 from conftest import ASTRONAUT_FACE, COMPLETE, EXAMPLES, overlap, write_model  # noqa: E402
@@ -69,7 +70,7 @@ def server(temporary) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server) as client:
+    with httpx.Client(base_url=server, timeout=60) as client:
         yield client
 
 
@@ -441,9 +442,9 @@ def nobody_came(listener: socket.socket) -> bool:
     return False
 
 
-def refused(answer: httpx.Response) -> bool:
+def refused(answer: httpx.Response, status: int = 403) -> bool:
     problem = answer.headers["content-type"] == "application/problem+json"
-    return answer.status_code == 403 and problem and answer.json()["status"] == 403
+    return answer.status_code == status and problem and answer.json()["status"] == status
 
 
 def test_events_fetch_no_address_and_read_no_other_file(client, listener, tmp_path) -> None:
@@ -487,11 +488,9 @@ def test_events_fetch_no_address_and_read_no_other_file(client, listener, tmp_pa
         ("GET", "/gradio_api/%66ile=%2Fetc%2Fpasswd"),
         ("GET", "/gradio_api/file/{address}"),
         ("GET", "/gradio_api/proxy={address}"),
-        ("GET", "/gradio_api/upload_progress?upload_id={address}"),
         ("GET", "/gradio_api/custom_component/x/client/component/index.js"),
         ("GET", "/gradio_api/openapi.json"),
         ("GET", "/gradio_api/runs"),
-        ("GET", "/monitoring"),
         ("POST", "/gradio_api/run/predict"),
         ("POST", "/gradio_api/api/predict"),
         ("POST", "/gradio_api/call/run"),
@@ -509,6 +508,101 @@ def test_routes_that_the_page_does_not_need(client, listener, method: str, path:
     answer = client.request(method, path.format(address=address), json=body if method == "POST" else None)
     assert refused(answer)
     assert nobody_came(listener)
+
+
+@pytest.mark.parametrize("path", ["/monitoring", "/docs", "/healthz/", "/login_check", "/%00"])
+def test_what_is_not_there_is_not_found(client, path: str) -> None:
+    assert refused(client.get(path), 404)
+
+
+def test_wrong_methods_are_told_the_right_ones(client) -> None:
+    answer = client.head("/config")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+
+
+def upload(client: httpx.Client, name: str, content: bytes) -> str:
+    """Send a file as the page does, and return where it lies."""
+    (path,) = client.post("/gradio_api/upload", files={"files": (name, content)}).raise_for_status().json()
+    return path
+
+
+def test_a_download_tells_nothing_of_its_request(client) -> None:
+    address = "/gradio_api/file=" + upload(client, "a.txt", b"abc")
+    for asked, status, content in (
+        ("bytes=0-1", 206, b"ab"),
+        ("bytes=1-", 206, b"bc"),
+        ("bytes=-1", 206, b"c"),
+        ("bytes=7-9", 416, None),
+        ("bytes=0-1-2", None, None),
+        ("bytes=\xb2-\xb3", None, None),
+        ("bytes=0-0,2-2", 206, None),
+    ):
+        headers = {"Range": asked.encode("latin-1"), "Cookie": "mien=secret", "X-Asked": "secret"}
+        answer = client.get(address, headers=headers)
+        assert answer.status_code < 500 and status in (None, answer.status_code), asked
+        assert content in (None, answer.content)
+        assert "secret" not in repr(answer.headers), asked
+    answer = client.head(address)
+    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "3", b"")
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.svg", "a.js", "a.xml"])
+def test_what_a_browser_would_run_is_saved_instead(client, name: str) -> None:
+    answer = client.get("/gradio_api/file=" + upload(client, name, b"<script>alert(1)</script>"))
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+
+
+def test_nobody_can_guess_where_an_upload_lies(client) -> None:
+    paths = [upload(client, "a.png", b"the same") for _ in range(2)]
+    assert paths[0] != paths[1]
+    assert {Path(path).name for path in paths} == {"a.png"}
+    assert Path(upload(client, "../../é a.png", b"x")).name == "a.png"
+
+
+def part(name: str, *, file: bool = True) -> bytes:
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{"; filename=a" * file}\r\n\r\nabc\r\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "boundary"),
+    [
+        (b"--x--\r\n", "x"),
+        (part("other") + b"--x--\r\n", "x"),
+        (2 * part("files") + b"--x--\r\n", "x"),
+        (20 * part("other", file=False) + part("files") + b"--x--\r\n", "x"),
+        (part("files"), "x"),
+        (part("files"), "y"),
+        (part("files"), "x" * 5000),
+        (part("files"), ""),
+    ],
+)
+def test_an_upload_that_is_broken_leaves_nothing(client, temporary, log, body: bytes, boundary: str) -> None:
+    before = sorted(temporary.rglob("*"))
+    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    answer = client.post("/gradio_api/upload?upload_id=broken", content=body, headers=kind)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert sorted(temporary.rglob("*")) == before
+    assert not [line for line in log.getvalue().splitlines() if json.loads(line)["level"] != "info"]
+
+
+def test_an_upload_tells_how_far_it_is_and_leaves_nothing_when_its_sender_goes(client, temporary) -> None:
+    before = sorted(temporary.rglob("*"))
+    head = "POST /gradio_api/upload?upload_id=mine HTTP/1.1\r\nHost: localhost\r\nContent-Length: 90000\r\n"
+    kind = "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
+    told: list[dict] = []
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as sender:
+        sender.sendall((head + kind).encode() + part("files") + bytes(5000))
+        with client.stream("GET", "/gradio_api/upload_progress?upload_id=mine") as answer:
+            lines = (line for line in answer.iter_lines() if line)
+            told.append(json.loads(next(lines).removeprefix("data: ")))
+            sender.close()
+            told += [json.loads(line.removeprefix("data: ")) for line in lines]
+    assert (told[0]["msg"], told[0]["orig_name"], told[-1]) == ("update", "a", {"msg": "done"})
+    late = client.get("/gradio_api/upload_progress?upload_id=mine")
+    assert late.text == 'data: {"msg": "done"}\n\n'
+    assert 0 < told[0]["chunk_size"] < 5100
+    assert sorted(temporary.rglob("*")) == before
 
 
 @pytest.fixture
@@ -565,6 +659,69 @@ def test_events_that_break_are_told_without_a_trace(client, log, capfd) -> None:
     assert '"success":false' in answer and "This event has the wrong form." in answer
     assert not [line for line in log.getvalue().splitlines() if json.loads(line)["level"] != "info"]
     assert "Traceback" not in "".join([answer, *capfd.readouterr()])
+
+
+@pytest.fixture
+def memory(monkeypatch) -> Iterator[tuple[httpx.Client, list[Sessions]]]:
+    """A page of its own, of which the test sees what it remembers of its visitors."""
+    made: list[Sessions] = []
+    begin = Sessions.__init__
+
+    def noted(self: Sessions, page: object) -> None:
+        begin(self, page)
+        made.append(self)
+
+    monkeypatch.setattr(Sessions, "__init__", noted)
+    with running(page=True, keep=6) as server, httpx.Client(base_url=server, timeout=60) as client:
+        yield client, made
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def remembered(sessions: Sessions) -> set[str]:
+    page = sessions._page
+    queue = page._queue
+    kept = (queue.pending_messages_per_session, queue.pending_event_ids_session, page.state_holder.session_data)
+    return {session for holder in kept for session in holder}
+
+
+def test_visitors_are_forgotten_with_their_events(memory, monkeypatch) -> None:
+    """Those who have fetched the outcome at once, and those who never do after a while."""
+    client, (sessions,) = memory
+    with (EXAMPLES / "astronaut.jpg").open("rb") as file:
+        (own,) = client.post("/gradio_api/upload", files={"files": file}).json()
+    picture = {"path": own, "meta": {"_type": "gradio.FileData"}}
+    body = {"data": [picture, "all", None], "fn_index": 1}
+    for session in ("fetches", "leaves"):
+        client.post("/gradio_api/queue/join", json={**body, "session_hash": session}).raise_for_status()
+    assert remembered(sessions) == {"fetches", "leaves"}
+    assert "1 face found" in told(client, "fetches")
+    wait_until(lambda: remembered(sessions) == {"leaves"})
+    monkeypatch.setattr("mien.serve.page.sessions.PATIENCE", 0.1)
+    wait_until(lambda: remembered(sessions) == set())
+    monkeypatch.undo()
+    # and whoever comes back is a visitor like any other
+    client.post("/gradio_api/queue/join", json={"data": [0], "fn_index": 0, "session_hash": "leaves"})
+    assert '"success":true' in told(client, "leaves")
+
+
+def test_what_is_remembered_has_a_limit(client) -> None:
+    def asked(session: str) -> httpx.Response:
+        return client.post("/gradio_api/queue/join", json={"data": [0], "fn_index": 0, "session_hash": session})
+
+    assert [asked("many").status_code for _ in range(17)] == [200] * 16 + [429]
+    told(client, "many")
+    assert asked("many").status_code == 200
+    told(client, "many")
+    for session in ("", "a b", "x" * 65, "\N{SNOWMAN}"):
+        assert asked(session).status_code == 422
+    huge = {"data": ["x" * 70_000], "fn_index": 0, "session_hash": "mine"}
+    assert client.post("/gradio_api/queue/join", json=huge).status_code == 413
 
 
 def test_nobody_learns_where_files_lie(client, temporary) -> None:

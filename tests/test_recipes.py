@@ -19,7 +19,7 @@ transformers = pytest.importorskip("transformers", reason="training is an extra:
 
 from mien.training.folder import RunFolder  # noqa: E402
 from mien.training.networks.inception_resnet import InceptionResnetV1  # noqa: E402
-from mien.training.recipe import TransferRecipe, parse_recipe, recipe_names, shipped_recipe  # noqa: E402
+from mien.training.recipe import TransferRecipe, nearest_shipped, parse_recipe, read_recipe, recipe_names  # noqa: E402
 from mien.training.transfer import parted  # noqa: E402
 
 FIVE = ["angry", "disgusted", "happy", "sad", "surprised"]
@@ -86,7 +86,7 @@ def weights(run: Path) -> dict:
 def test_recipes_say_what_they_are_and_are_kept_whole(run, name):
     shown = run("train", name, "--show").out
     assert shown.startswith("#")
-    assert parse_recipe(shown) == shipped_recipe(name) == parse_recipe(shipped_recipe(name).to_toml())
+    assert parse_recipe(shown) == read_recipe(name) == parse_recipe(read_recipe(name).to_toml())
 
 
 def test_settings_of_recipes_are_checked(run, five):
@@ -101,6 +101,28 @@ def test_settings_of_recipes_are_checked(run, five):
         done = run("train", "fer-five", "--data", five, "--set", setting)
         assert (done.status, reason in done.err) == (2, True), (setting, done.err)
     assert run("train", "chain-five", "--data", five, "--set", "epochs=2").status == 2
+
+
+def test_a_recipe_of_ones_own(run, five, tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(run("train", "web-five", "--show").out.replace('emotions = "five"', 'emotions = "three"'))
+    assert read_recipe(str(mine)) == read_recipe("web-five", ["emotions=three"])
+    shown = run("train", mine, "--show", "--set", "epochs=2").out
+    assert parse_recipe(shown) == read_recipe("web-five", ["emotions=three", "epochs=2"])
+    # what it is made from need not be said: a model tells how it differs from what everybody has
+    assert nearest_shipped(read_recipe(str(mine), ["epochs=2"]))[0] == "web-five"
+    for text, reason in (
+        (None, "the recipe cannot be read (No such file or directory)"),
+        ("kind = ", "not TOML"),
+        ('kind = "transfer"', "the key"),
+        ('kind = "soup"', "kind is one of"),
+    ):
+        mine.unlink(missing_ok=True)
+        if text is not None:
+            mine.write_text(text)
+        done = run("train", mine, "--data", five)
+        assert (done.status, reason in done.err, done.err.count("\n")) == (2, True, 1), done.err
+    assert "name a file of your own" in run("train", "mine", "--data", five).err
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +217,7 @@ def test_a_model_of_a_chain_is_used_like_the_shipped_one(run, chain, tmp_path, a
 
 def test_pictures_of_one_origin_fall_on_one_side(tmp_path):
     faces = read_labelled_faces(labelled(tmp_path, {"train": 200}, copies=True))
-    recipe = shipped_recipe("web-five")
+    recipe = read_recipe("web-five")
     assert isinstance(recipe, TransferRecipe)
     train, validation, test = parted(faces, recipe)
     assert len(test) == 0
@@ -207,7 +229,7 @@ def test_pictures_of_one_origin_fall_on_one_side(tmp_path):
 def test_an_emotion_without_pictures_is_told(tmp_path):
     faces = read_labelled_faces(labelled(tmp_path, {"train": 40, "public_test": 8}, FIVE[:4]))
     with pytest.raises(DataError, match="of surprised there is no picture to train on"):
-        parted(faces, shipped_recipe("fer-five"))
+        parted(faces, read_recipe("fer-five"))
 
 
 def test_overfitting_a_few_pictures_shows_that_the_network_can_learn(run, resnet, five, tmp_path):
@@ -288,7 +310,7 @@ def test_every_fault_that_faces_are_shown_with_leaves_them_faces(shared):
 
     faces = torch.from_numpy(real_faces(shared, "public_test")[:64])[:, None].float() / 255
     for changes in ([], ["blur=1.0"], ["half_resolution=1.0"], ["jpeg=1.0"]):
-        recipe = shipped_recipe("embedded", [*changes, "rotation=0", "translation=0", "scale=0", "erase=0"])
+        recipe = read_recipe("embedded", [*changes, "rotation=0", "translation=0", "scale=0", "erase=0"])
         torch.manual_seed(0)
         seen = augmentation(recipe)(faces.clone())
         assert seen.shape == faces.shape

@@ -1,5 +1,6 @@
 """Films over HTTP, as a client sends and fetches them, and what is left of them on disk."""
 
+import asyncio
 import csv
 import io
 import json
@@ -20,6 +21,11 @@ import pytest
 from PIL import Image
 
 from mien.results import columns
+from mien.serve.disk import Disk
+from mien.serve.jobs import FilmJobs
+from mien.serve.page.film_run import FilmRuns
+from mien.serve.problems import Problem
+from mien.serve.settings import Settings
 from mien.serve.storage import Storage
 
 from serving import running
@@ -297,6 +303,15 @@ def test_no_film_at_all(place, url):
     assert files(place) == before
 
 
+def test_a_form_of_thousands_of_parts_is_not_gone_through(place, url):
+    part = b'--x\r\nContent-Disposition: form-data; name="other"\r\n\r\nabc\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    before = files(place)
+    answer = httpx.post(url + "/v1/videos", content=50 * part + b"--x--\r\n", headers=kind)
+    assert problem(answer, 400) == "the form has more than 16 parts; all that counts is the field `file`"
+    assert files(place) == before
+
+
 def test_a_film_of_ten_hours_by_its_header(place, url, tmp_path, astronaut_pixels):
     film = make_film(tmp_path / "endless.mp4", astronaut_pixels, sound=None, last=36_000)
     before = files(place)
@@ -446,6 +461,23 @@ def test_what_lies_on_disk_has_a_limit(tmp_path, astronaut_pixels, clip):
 
 
 @pytest.mark.slow
+def test_a_film_for_whose_copy_there_is_no_room_is_refused(tmp_path):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(bytes(3 << 20))
+    with Storage(tmp_path) as storage:
+        disk = Disk(2)
+        disk.watch(storage.path)
+        jobs = FilmJobs(None, Settings(jobs=1), storage, disk)  # an engine they need only for work
+        try:
+            run = FilmRuns(jobs).begin("token")
+            with pytest.raises(Problem, match="--max-disk"):
+                asyncio.run(run.start(film, name="film.mp4", model=None, emotions=None))
+            assert list(storage.path.iterdir()) == []
+            jobs.release(jobs.reserve())  # its place is free again
+        finally:
+            jobs.close()
+
+
 def test_results_that_grow_beyond_what_there_is_room_for_are_cut(tmp_path, long_clip):
     large = padded(long_clip, tmp_path / "large.mp4", 600_000)
     with running(max_body=1, max_film=1, max_disk=1) as base:

@@ -43,7 +43,7 @@ def content():
 
 @pytest.fixture(scope="module")
 def address():
-    with running(max_body=2, max_film=4, max_seconds=2, max_film_seconds=2, max_pictures=3, queue=4) as address:
+    with running(max_body=2, max_film=4, max_pictures=3, queue=4) as address:
         yield address
 
 
@@ -140,10 +140,9 @@ def test_films_have_a_limit_of_their_own(address):
 
 
 @pytest.mark.parametrize("path", ["/v1/analyze", "/v1/videos"])
-def test_a_slow_body_is_cut(address, path):
-    with connected(address) as connection:
+def test_a_slow_body_is_cut(path):
+    with running(max_seconds=1, max_film_seconds=1) as address, connected(address) as connection:
         connection.sendall(head(path, "Content-Type: application/octet-stream", "Content-Length: 5000"))
-        began = time.monotonic()
         stop = threading.Event()
 
         def trickle():
@@ -162,7 +161,6 @@ def test_a_slow_body_is_cut(address, path):
             stop.set()
             trickling.join()
         assert said.startswith(b"HTTP/1.1 408 ")
-        assert time.monotonic() - began < 5
 
 
 def test_a_head_that_does_not_come_is_cut(address, monkeypatch):

@@ -195,3 +195,12 @@ def test_a_socket_on_which_nothing_comes_is_closed(url, monkeypatch):
     with connect(f"{url}/v1/live") as socket, pytest.raises(ConnectionClosed) as closed:
         socket.recv(timeout=10)
     assert closed.value.rcvd.code == 1000 and "no frame came" in closed.value.rcvd.reason
+
+
+def test_a_camera_stays_connected(frames, monkeypatch):
+    """It has no head of a request to send, for which there is a limit of seconds."""
+    monkeypatch.setattr("mien.serve.server._HEAD", 0.5)
+    with running() as url, connect(url.replace("http", "ws") + "/v1/live") as socket:
+        for _ in range(4):
+            assert len(ask(socket, frames[0])["faces"]) == 1
+            time.sleep(0.4)

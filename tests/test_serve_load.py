@@ -97,6 +97,23 @@ def test_large_pictures_do_not_fill_the_memory(tmp_path):
     assert most < 2000
 
 
+def test_pictures_of_many_forms_leave_no_memory_behind(tmp_path):
+    """Each takes blocks of other sizes than the last, which the C library would keep."""
+    bits, cmyk, deep, long = (io.BytesIO() for _ in range(4))
+    Image.new("1", (7000, 7000)).save(bits, "PNG")
+    Image.new("CMYK", (7000, 7000)).save(cmyk, "JPEG")
+    Image.new("I;16", (7000, 7000)).save(deep, "PNG", compress_level=1)
+    Image.new("RGB", (2, 25_000_000)).save(long, "PNG", compress_level=1)
+    with serving(tmp_path) as (pid, address):
+        for file in 2 * [long, deep, bits, cmyk]:
+            kind = {"Content-Type": "application/octet-stream"}
+            answer = httpx.post(address + "/v1/analyze", content=file.getvalue(), headers=kind, timeout=120)
+            assert answer.status_code == 200
+        _, memory = used(pid)
+    print(f"\n{memory:.0f} MiB left")  # noqa: T201
+    assert memory < 1100
+
+
 async def attend(pid: int, address: str, picture: bytes, alone: float) -> None:
     statuses: Counter[int] = Counter()
     over = asyncio.Event()

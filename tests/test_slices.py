@@ -16,7 +16,7 @@ from mien.errors import UsageError
 from mien.evaluation.answers import Answers, ask, known_to_both
 from mien.evaluation.robustness import FAULTS, robustness
 from mien.evaluation.scores import evaluate, headlines
-from mien.evaluation.slices import LEAST, bins, slices, wilson
+from mien.evaluation.slices import LEAST, bins, slices
 from mien.models.metadata import KEY, Metadata, Output
 
 from conftest import COMPLETE, write_model
@@ -61,15 +61,6 @@ def test_accuracy_for_each_value():
     assert found.to_record()["slices"][1] == {
         "value": "male", "n": 40, "accuracy": 75.0, "interval": [59.81, 85.81],
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "interval"),
-    [(0, 10, (0.0, 27.75)), (10, 10, (72.25, 100.0)), (5, 10, (23.66, 76.34)), (81, 263, (25.53, 36.62))],
-)
-def test_wilson_as_published(hits, n, interval):
-    """The last is the example of Newcombe, "Two-sided confidence intervals for the single proportion", 1998."""
-    assert wilson(hits, n) == pytest.approx(interval, abs=0.01)
 
 
 def test_a_gap_that_the_mix_of_labels_makes_is_told_apart():

@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 
@@ -85,6 +86,34 @@ def test_exif_orientation_is_obeyed(colours, orientation):
 def test_a_broken_exif_block_does_not_lose_the_picture(colours):
     data = encoded(colours, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff rubbish", quality=95, subsampling=0)
     assert_same(read_picture(data).pixels, colours, 12)
+
+
+def overlapping(count: int, size: int) -> bytes:
+    """Return a TIFF's head and a directory of tags that all point at the same bytes."""
+    tags = b"".join(struct.pack("<HHII", 30_000 + number, 1, size, 8) for number in range(count))
+    return struct.pack("<2sHIH", b"II", 42, 8, count) + tags + bytes(size)
+
+
+@pytest.mark.parametrize("form", ["TIFF", "PNG", "WEBP", "JPEG", "AVIF"])
+def test_tags_that_share_their_bytes_do_not_fill_the_memory(colours, form):
+    """Each of the thousand would be a copy of sixty kilobytes: sixty megabytes, of a file of a hundredth of that."""
+    tags = overlapping(1000, 50_000)
+    content = tags if form == "TIFF" else encoded(colours, form, exif=b"Exif\0\0" + tags)
+    if form == "JPEG":  # without a density of its own, so that Pillow looks for it in the block
+        content = content.replace(content[2:20], b"", 1)
+    tracemalloc.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if form == "TIFF":
+                with pytest.raises(SourceError):
+                    read_picture(content)
+            else:
+                assert_same(read_picture(content).pixels, colours, 60)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 5_000_000
 
 
 def test_grey(colours):

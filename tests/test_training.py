@@ -20,7 +20,7 @@ pytest.importorskip("lightning", reason="training is an extra: pip install 'mien
 from mien.training.job import Inputs  # noqa: E402
 from mien.training.networks.counting import multiply_adds  # noqa: E402
 from mien.training.networks.embedded import EmbeddedNetwork, ResidualNetwork, build_network, even_contrast  # noqa: E402
-from mien.training.recipe import parse_recipe, shipped_recipe  # noqa: E402
+from mien.training.recipe import parse_recipe, read_recipe  # noqa: E402
 from mien.training.targets import (  # noqa: E402
     FER2013_OUTPUT,
     Targets,
@@ -63,7 +63,7 @@ def finished(data, tmp_path_factory):
     from mien.training.run import train
 
     run = tmp_path_factory.mktemp("runs") / "whole"
-    train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=run)
+    train(read_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=run)
     return run
 
 
@@ -76,7 +76,7 @@ def test_a_run_leaves_all_that_is_needed_to_repeat_it(finished, data):
     assert facts["training_rows"] == 63  # without the one that has a copy among the test pictures
     assert facts["data"] == str(data)
     assert {"mien", "torch", "lightning", "python"} <= set(facts["versions"])
-    assert parse_recipe((finished / "recipe.toml").read_text()) == shipped_recipe("embedded", SMALL)
+    assert parse_recipe((finished / "recipe.toml").read_text()) == read_recipe("embedded", SMALL)
     with (finished / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1"]
@@ -103,9 +103,9 @@ def test_a_resumed_run_equals_an_undisturbed_one_and_exports_on_the_way(finished
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module.EpochLog, "on_train_epoch_start", interrupted)
         with pytest.raises(StoppedError):
-            train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=broken)
+            train(read_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=broken)
     assert export_run(broken, tmp_path / "unfinished.onnx").epoch == 0
-    train(shipped_recipe("embedded"), name="embedded", inputs=Inputs(data), run=broken, resume=True)
+    train(read_recipe("embedded"), name="embedded", inputs=Inputs(data), run=broken, resume=True)
     wanted, got = weights(finished), weights(broken)
     assert wanted.keys() == got.keys()
     assert all(torch.equal(wanted[name], got[name]) for name in wanted)
@@ -130,7 +130,7 @@ def test_export_describes_itself_and_is_used_like_the_shipped_one(run, finished,
     assert str(data) not in metadata.to_json()  # paths of this machine are nobody's business
     command = shlex.split(metadata.reproduce)
     settings = [command[i + 1] for i, word in enumerate(command) if word == "--set"]
-    assert shipped_recipe("embedded", settings) == shipped_recipe("embedded", SMALL)
+    assert read_recipe("embedded", settings) == read_recipe("embedded", SMALL)
     assert metadata.data == ("toy pictures: ours",)
     assert metadata.licence == "CC0-1.0"
     (face,) = mien.analyze(astronaut, model=file).faces
@@ -189,12 +189,12 @@ def test_a_start_that_failed_does_not_block_the_next(data, tmp_path):
     dead = tmp_path / "dead"
     dead.mkdir()
     (dead / "recipe.toml").write_text("")
-    train(shipped_recipe("embedded", [*SMALL, "epochs=1"]), name="embedded", inputs=Inputs(data), run=dead)
+    train(read_recipe("embedded", [*SMALL, "epochs=1"]), name="embedded", inputs=Inputs(data), run=dead)
     assert (dead / "checkpoints" / "last.ckpt").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is not a run"):
-        train(shipped_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=tmp_path / "mine")
+        train(read_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=tmp_path / "mine")
 
 
 def test_export_of_what_is_no_run(run, tmp_path):
@@ -229,7 +229,7 @@ def test_existing_runs_are_kept(run, finished, data):
 )
 def test_settings_are_checked_before_anything_starts(setting, reason):
     with pytest.raises(UsageError, match=reason):
-        shipped_recipe("embedded", [setting])
+        read_recipe("embedded", [setting])
 
 
 def test_train_from_the_command_line_says_what_is_wrong(run, tmp_path):
@@ -305,7 +305,7 @@ def test_a_student_imitates_its_teachers(run, finished, exported, data, tmp_path
     from mien.training.folder import RunFolder
     from mien.training.teachers import open_teacher
 
-    recipe = shipped_recipe("embedded", [*SMALL, "teacher_share=1.0"])
+    recipe = read_recipe("embedded", [*SMALL, "teacher_share=1.0"])
     module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[open_teacher(finished, recipe)], plain=True)
     module.network.load_state_dict(RunFolder(finished).network_weights())
     module.eval()
@@ -337,13 +337,13 @@ def exported(finished, tmp_path_factory):
 def test_a_model_teaches_what_it_says_itself(finished, exported, data, tmp_path):
     from mien.training.teachers import open_teacher
 
-    recipe = shipped_recipe("embedded", SMALL)
+    recipe = read_recipe("embedded", SMALL)
     pictures = read_labelled_faces(data).split("public_test").pictures(48)
     said = open_teacher(exported, recipe)(torch.from_numpy(pictures)[:, None].float())
     for own, wanted in zip(said, open_classifier(exported)(pictures), strict=True):
         assert np.allclose(own.softmax(dim=1).numpy(), wanted, atol=1e-6)
     with pytest.raises(DataError, match="takes grey faces of 40 pixels"):
-        open_teacher(exported, shipped_recipe("embedded", [*SMALL, "size=40"]))
+        open_teacher(exported, read_recipe("embedded", [*SMALL, "size=40"]))
     with pytest.raises(DataError, match="not a run"):
         open_teacher(tmp_path, recipe)
 
@@ -359,7 +359,7 @@ def test_teachers_see_pictures_whole(data):
         return torch.zeros(len(faces), 8), torch.zeros(len(faces), 7)
 
     ruined = ["blur=1.0", "half_resolution=1.0", "jpeg=1.0", "erase=1.0"]
-    recipe = shipped_recipe("embedded", [*SMALL, *ruined, "brightness=0.0", "contrast=0.0", "scale=0.0"])
+    recipe = read_recipe("embedded", [*SMALL, *ruined, "brightness=0.0", "contrast=0.0", "scale=0.0"])
     module = EmbeddedModule(recipe, steps_per_epoch=1, teachers=[teacher])
     module.log = lambda *args, **options: None
     module.network.register_forward_pre_hook(lambda _, inputs: shown.append(inputs[0] * 64 + 128))
@@ -382,7 +382,7 @@ def test_a_run_begins_from_a_model(run, finished, data, tmp_path, half):
 
     model = tmp_path / "model.onnx"
     export_run(finished, model, storage=Storage.HALF if half else None)
-    recipe = shipped_recipe("embedded", SMALL)
+    recipe = read_recipe("embedded", SMALL)
     network = build_network(recipe)
     pictures = read_labelled_faces(data).split("private_test").pictures(48)
     faces = normalise(torch.from_numpy(pictures)[:, None])

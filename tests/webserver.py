@@ -303,6 +303,28 @@ def bomb() -> bytes:
     return gzip.compress(bytes(64 << 20))
 
 
+def gzip_and_more() -> Iterator[bytes]:
+    """Yield a packed picture, and then more than anyone wants."""
+    yield gzip.compress(picture(10))
+    yield from endless()
+
+
+def empty_gzip() -> Iterator[bytes]:
+    """Yield the beginning of what unpacks to nothing, and never ends."""
+    yield gzip.compress(b"")[:10]
+    for _ in range(ENDLESS >> 16):
+        yield b"\x00\x00\x00\xff\xff" * 13107
+
+
+def many_scans(count: int = 200) -> bytes:
+    """Return a JPEG that goes over its pixels again and again, to no avail."""
+    out = io.BytesIO()
+    Image.new("L", (64, 48), 128).save(out, "JPEG", progressive=True)
+    content = out.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * count + content[-2:]
+
+
 def http_date(seconds: float) -> str:
     """Return the time in so many seconds as HTTP writes it."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)

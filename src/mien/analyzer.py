@@ -56,13 +56,14 @@ class Analyzer:
         min_face: float | None = None,
         max_pixels: int = MAX_PIXELS,
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         """Load the models.
 
         Args:
             model: a name in the registry, or the path of an .onnx file made by `mien export`.
-            detector: `mtcnn`, `none` (each picture is a face already), or anything that follows the
-                `Detector` protocol.
+            detector: `mtcnn`, `yunet` (once `mien models pull yunet` has fetched it), `none` (each picture is a face
+                already), or anything that follows the `Detector` protocol.
             emotions: `three`, `five`, `seven` or `eight`: the scores are renormalised over the set, so
                 one without neutral forces a choice. None: all emotions of the model's output.
             rater: the output of the model to ask; None is its first. The embedded model has `votes`
@@ -71,18 +72,20 @@ class Analyzer:
             min_face: side in pixels of the smallest face to look for.
             max_pixels: refuse pictures of more than so many pixels.
             threads: how many to compute with; None is one for each core.
+            device: what to compute on: `cpu`, `cuda`, `coreml`, `directml`, `openvino`, or `auto` for the first of
+                them that works here. A detector of your own computes where it likes.
 
         Raises:
             ModelError: the model cannot be used.
             UsageError: an argument makes no sense.
 
         """
-        self._classifier = open_classifier(model, threads=threads)
+        self._classifier = open_classifier(model, threads=threads, device=device)
         self._output = self._classifier.metadata.output(rater)
         self._labels = self._classifier.metadata.outputs[self._output].labels
         self.emotions: tuple[Emotion, ...] = self._labels if emotions is None else emotion_set(emotions, self._labels)
         if isinstance(detector, str):
-            detector = open_detector(detector, min_face=min_face, threads=threads)
+            detector = open_detector(detector, min_face=min_face, threads=threads, device=device)
         elif min_face is not None:
             raise UsageError("min_face is for a detector by name: give it to your own detector instead")
         self._detector = detector
@@ -350,6 +353,7 @@ def analyze(
     rater: str | None = None,
     flip: bool = False,
     min_face: float | None = None,
+    device: str = "cpu",
 ) -> Result:
     """Return the faces of one picture and what their expressions would be named.
 
@@ -365,7 +369,7 @@ def analyze(
     path, written = str(model), None
     if os.path.isfile(path):  # a file that is written anew is loaded anew, also under the same name
         path, written = os.path.realpath(path), os.stat(path).st_mtime_ns
-    return _kept_analyzer(path, written, detector, emotions, rater, flip, min_face).analyze(source)
+    return _kept_analyzer(path, written, detector, emotions, rater, flip, min_face, device).analyze(source)
 
 
 @lru_cache(maxsize=4)
@@ -377,5 +381,14 @@ def _kept_analyzer(
     rater: str | None,
     flip: bool,
     min_face: float | None,
+    device: str,
 ) -> Analyzer:
-    return Analyzer(model=model, detector=detector, emotions=emotions, rater=rater, flip=flip, min_face=min_face)
+    return Analyzer(
+        model=model,
+        detector=detector,
+        emotions=emotions,
+        rater=rater,
+        flip=flip,
+        min_face=min_face,
+        device=device,
+    )

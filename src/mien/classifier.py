@@ -98,12 +98,13 @@ def _softmax(logits: NDArray[np.float32], temperature: float) -> NDArray[np.floa
     return shares
 
 
-def open_classifier(model: str | Path = "embedded", *, threads: int | None = None) -> Classifier:
+def open_classifier(model: str | Path = "embedded", *, threads: int | None = None, device: str = "cpu") -> Classifier:
     """Load a model by its name in the registry or its path.
 
     Raises:
         ModelError: it is not there, does not run, or does not describe itself completely and rightly.
+        UsageError: the device is not there.
     """
     file = read_model(model)
-    session = Session(file.content, name=str(model), threads=threads)
+    session = Session(file.content, name=str(model), threads=threads, device=device)
     return Classifier(session, parse_metadata(session.properties, file=str(model)), identity=file.identity)

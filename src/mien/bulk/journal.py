@@ -12,7 +12,7 @@ from typing import Any
 
 from mien.bulk.task import Input
 from mien.errors import UsageError
-from mien.sinks.partial import writing
+from mien.whole import writing
 
 try:
     import fcntl

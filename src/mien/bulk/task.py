@@ -61,6 +61,7 @@ class Settings:
     flip: bool = False
     min_face: float | None = None
     max_pixels: int = MAX_PIXELS
+    device: str = "cpu"
     selection: Selection = WHOLE
     smooth: float | None
     detect_every: float
@@ -84,6 +85,7 @@ class Settings:
             flip=self.flip,
             min_face=self.min_face,
             max_pixels=self.max_pixels,
+            device=self.device,
             threads=threads,
         )
 

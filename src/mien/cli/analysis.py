@@ -76,7 +76,7 @@ def run_analysis(request: Request) -> int:
     first = list(itertools.islice(stream, _MANY))
     if not first:
         return 1
-    workers = _workers(request.workers, first) if inputs.files else 1
+    workers = _workers(request, first) if inputs.files else 1
     analyzer = request.settings.open()
     if request.verbose:
         say(f"{analyzer.model}, faces by {request.settings.detector}, {', '.join(analyzer.emotions)}")
@@ -149,13 +149,15 @@ def _plan(request: Request, wanted: Sequence[str], inputs: Inputs, first: Sequen
     return replace(plan, drawing=replace(plan.drawing, checked=True))
 
 
-def _workers(asked: int | None, first: Sequence[Input]) -> int:
+def _workers(request: Request, first: Sequence[Input]) -> int:
     """Return how many processes are to work on inputs that begin with `first`; one is this one."""
+    asked = request.workers
     if asked is not None and asked < 1:
         raise UsageError(f"--workers is {asked}: it is a number of processes, 1 or more")
     if asked is not None:
         return min(asked, len(first))
-    stills = all(one.relative.suffix.lower() in SUFFIXES for one in first)
+    # a single accelerator would only have them wait for each other
+    stills = request.settings.device == "cpu" and all(one.relative.suffix.lower() in SUFFIXES for one in first)
     return min(cores(), _MOST) if stills and len(first) == _MANY else 1
 
 

@@ -46,6 +46,7 @@ def analyze(
     flip: options.Flip = False,
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
+    device: options.Device = "cpu",
     max_pixels: options.MaxPixels = 80.0,
     start: options.Start = "0",
     end: options.End = None,
@@ -102,6 +103,7 @@ def analyze(
         selection=selection,
         smooth=None if no_smooth else smooth,
         detect_every=detect_every,
+        device=device,
     )
     request = Request(
         sources=sources or [],

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli import options
+
 
 def bench(
     files: Annotated[
@@ -21,6 +23,7 @@ def bench(
     memory: Annotated[
         bool, typer.Option("--memory", help="Also that of films of 1 and 10 minutes, 1280x720; takes some minutes.")
     ] = False,
+    device: options.Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Measure the speed of detection, classification, whole pictures and films, the cold start and the memory.
@@ -32,12 +35,13 @@ def bench(
 
     from mien.evaluation.speed import machine, measure
 
-    about = machine()
-    figures = measure(model=model, files=files or (), runs=runs, memory=memory)
+    about = machine(device=device)
+    figures = measure(model=model, files=files or (), runs=runs, memory=memory, device=device)
     if as_json:
         typer.echo(json.dumps({"machine": about, "figures": [asdict(figure) for figure in figures]}, indent=1))
         return
-    typer.echo(f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}; medians\n")
+    where = f"{about['processor']}, {about['cores']} cores"
+    typer.echo(f"{where}, onnxruntime {about['onnxruntime']} on {about['device']}; medians\n")
     for figure in figures:  # each as soon as it is there
         rate = "" if figure.rate is None else f"{figure.rate:6.0f} a second"
         value, spread = f"{figure.value:7.1f} {figure.unit:3}", f"{figure.least:.1f} to {figure.most:.1f}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mien.cli import options
 from mien.cli.messages import say
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def clean(
             "blurred shows what that means. 0 keeps all.",
         ),
     ] = 50.0,
-    detector: Annotated[
-        Literal["mtcnn", "none"], typer.Option(help="How faces are found; none: every picture is a face already.")
-    ] = "mtcnn",
+    detector: options.FaceDetector = "mtcnn",
     against: Annotated[
         list[Path] | None,
         typer.Option(
@@ -114,9 +113,9 @@ def _crop(recipe: str, size: int | None, grey: bool | None) -> Crop:
     from mien.align import FER2013, Geometry
     from mien.collect.cutting import Crop
     from mien.errors import UsageError
-    from mien.training.recipe import EmbeddedRecipe, TransferRecipe, shipped_recipe
+    from mien.training.recipe import EmbeddedRecipe, TransferRecipe, read_recipe
 
-    chosen = shipped_recipe(recipe)
+    chosen = read_recipe(recipe)
     if isinstance(chosen, TransferRecipe):
         geometry = Geometry(scale=chosen.crop_scale, across=0.0, down=0.0)
         of_recipe = Crop(chosen.size, chosen.colour == "grey", geometry)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli.manners import AllowPrivate, Concurrency, Delay, MaxBytes, MaxPixels, PerHost, Timeout, millions
 from mien.cli.messages import say
 
 if TYPE_CHECKING:
     from mien.collect.collecting import Report
-
-_POLITE = "Politeness and limits"
+    from mien.collect.limits import Limits
+    from mien.collect.queries import Query
+    from mien.collect.request import Request
 
 
 def collect(
@@ -68,37 +71,13 @@ def collect(
             "fetch it again; may be repeated.",
         ),
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_POLITE, help="Pictures to fetch at a time.")
-    ] = 8,
-    per_host: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_POLITE, help="Requests to one host at a time.")
-    ] = 2,
-    delay: Annotated[
-        float | None,
-        typer.Option(
-            rich_help_panel=_POLITE,
-            help="Seconds between two requests to one host. Default: 0.2, and 3 and 1 for searches by openverse and "
-            "wikimedia.",
-        ),
-    ] = None,
-    max_bytes: Annotated[
-        float, typer.Option(rich_help_panel=_POLITE, help="Leave out pictures of more than so many million bytes.")
-    ] = 20.0,
-    max_pixels: Annotated[
-        float, typer.Option(rich_help_panel=_POLITE, help="Leave out pictures of more than so many million pixels.")
-    ] = 80.0,
-    timeout: Annotated[
-        float, typer.Option(rich_help_panel=_POLITE, help="Seconds within which a picture must be there.")
-    ] = 30.0,
-    allow_private: Annotated[
-        bool,
-        typer.Option(
-            "--allow-private",
-            rich_help_panel=_POLITE,
-            help="Also reach addresses of this machine and its networks, such as a mirror of yours.",
-        ),
-    ] = False,
+    concurrency: Concurrency = 8,
+    per_host: PerHost = 2,
+    delay: Delay = None,
+    max_bytes: MaxBytes = 20.0,
+    max_pixels: MaxPixels = 80.0,
+    timeout: Timeout = 30.0,
+    allow_private: AllowPrivate = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress bar and no summary: only what goes wrong.")
     ] = False,
@@ -106,51 +85,67 @@ def collect(
     """Search for pictures of each label and fetch them, with a line of provenance for each.
 
     A run that was ended, by Ctrl-C or otherwise, goes on when the same command is given again: nothing is fetched
-    twice. Proxies that the environment names are not used. The exit status is 0 when all providers answered, also
-    where single pictures could not be fetched; 1 when one did not, or nothing was found; 2 when nothing could be
-    started.
+    twice. Proxies that the environment names are used by ddgs alone, for its searches. The exit status is 0 when all
+    providers answered, also where single pictures could not be fetched; 1 when one did not, or nothing was found; 2
+    when nothing could be started.
     """
-    from mien.cli.collected import Bar, ended_like_ctrl_c, print_report
-    from mien.collect.collecting import Request
-    from mien.collect.collecting import collect as collect_pictures
     from mien.collect.licences import Licences
     from mien.collect.limits import Limits
     from mien.collect.providers.opening import DEFAULT
-    from mien.collect.queries import imagenet_queries, read_queries, with_limit
-    from mien.errors import UsageError, one_line
+    from mien.collect.request import Request
 
     if remove:
-        from mien.collect.removing import remove as remove_pictures
-
-        if queries is not None or imagenet is not None:
-            raise UsageError("--remove takes the folder --out alone: leave out QUERIES and --imagenet")
-        count = remove_pictures(out, remove)
-        if not quiet:
-            say(f"pictures deleted: {count}; data sets made of {one_line(str(out))} before still hold them")
+        _remove(out, remove, nothing_else=queries is None and imagenet is None, quiet=quiet)
         return
-    if (queries is None) == (imagenet is None):
-        raise UsageError("give QUERIES (five, three or a .toml file), or --imagenet N")
-    if imagenet is not None and limit is not None:
-        raise UsageError("--imagenet has its own number of pictures: leave out --limit")
-    asked = imagenet_queries(imagenet) if imagenet is not None else read_queries(queries or "")
     request = Request(
-        with_limit(asked, limit),
+        _queries(queries, imagenet, limit),
         tuple(provider or DEFAULT),
         licences=Licences(tuple(licence.split(",")), allow_unknown_licence),
         contact=contact,
         source=source,
     )
     limits = Limits(
-        max_bytes=_millions("--max-bytes", max_bytes),
-        max_pixels=_millions("--max-pixels", max_pixels),
+        max_bytes=millions("--max-bytes", max_bytes),
+        max_pixels=millions("--max-pixels", max_pixels),
         timeout=timeout,
         concurrency=concurrency,
         per_host=per_host,
         delay=delay,
         allow_private=allow_private,
     )
-    with ended_like_ctrl_c(), Bar(shown=not quiet) as bar:
-        report = collect_pictures(request, out, limits=limits, retry=retry, progress=bar.update)
+    _collect(request, out, limits, retry=retry, quiet=quiet)
+
+
+def _remove(out: Path, names: Sequence[str], *, nothing_else: bool, quiet: bool) -> None:
+    from mien.collect.removing import remove
+    from mien.errors import UsageError, one_line
+
+    if not nothing_else:
+        raise UsageError("--remove takes the folder --out alone: leave out QUERIES and --imagenet")
+    count = remove(out, names)
+    if not quiet:
+        say(f"pictures deleted: {count}; data sets made of {one_line(str(out))} before still hold them")
+
+
+def _queries(name: str | None, imagenet: int | None, limit: int | None) -> tuple[Query, ...]:
+    from mien.collect.queries import imagenet_queries, read_queries, with_limit
+    from mien.errors import UsageError
+
+    if imagenet is not None and name is None:
+        if limit is not None:
+            raise UsageError("--imagenet has its own number of pictures: leave out --limit")
+        return imagenet_queries(imagenet)
+    if imagenet is not None or name is None:
+        raise UsageError("give QUERIES (five, three or a .toml file), or --imagenet N")
+    return with_limit(read_queries(name), limit)
+
+
+def _collect(request: Request, out: Path, limits: Limits, *, retry: bool, quiet: bool) -> None:
+    from mien.cli.collected import Collecting, ended_like_ctrl_c, print_report
+    from mien.collect.collecting import collect
+
+    with ended_like_ctrl_c(), Collecting(shown=not quiet) as bar:
+        report = collect(request, out, limits=limits, retry=retry, progress=bar.update)
     if not quiet:
         print_report(report)
     _end(report, out)
@@ -172,11 +167,3 @@ def _end(report: Report, out: Path) -> None:
     if not any(tally.kept for tally in report.labels.values()):
         say("no picture was found: try other words, more providers, or --licence open")
         raise typer.Exit(1)
-
-
-def _millions(option: str, value: float) -> int:
-    from mien.errors import UsageError
-
-    if not 0 < value < 1e9:
-        raise UsageError(f"{option} is a number of millions above 0")
-    return max(1, round(value * 1e6))

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import typer
 
+from mien.cli.bar import Bar
 from mien.cli.columns import in_columns
 from mien.errors import one_line
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
-
     from mien.collect.collecting import Progress, Report
     from mien.collect.results import Tally
 
@@ -25,58 +21,22 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(s
 _MOST = 25  # labels in the summary on a terminal
 
 
-class Bar:
-    """A bar over the pictures that are wanted, on standard error, where that is a terminal."""
+class Collecting(Bar):
+    """A bar over the pictures that are wanted."""
 
     def __init__(self, *, shown: bool) -> None:
-        self._shown = shown and sys.stderr is not None and sys.stderr.isatty()
-        self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__init__("what", "bar", "count", "failed", "left", "waiting", shown=shown)
 
     def update(self, progress: Progress) -> None:
         """Something has been done."""
-        if not self._shown:
-            return
-        if self._bar is None or self._task is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
-
-            self._bar = RichProgress(
-                TextColumn("{task.fields[what]}", markup=False),
-                BarColumn(bar_width=30),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[failed]} failed"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[waiting]}", markup=False),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._task = self._bar.add_task("", total=None, what="", failed=0, waiting="")
-            self._bar.start()
         query = progress.query
         what = query.label if query.label == query.word else f"{query.label}: {query.word}"
         waiting = ""
         if progress.waiting is not None:
             host, seconds = progress.waiting
             waiting = f"{one_line(host)} asks to wait {seconds:.0f} s"
-        self._bar.update(
-            self._task,
-            total=progress.wanted,
-            completed=progress.kept,
-            what=what,
-            failed=progress.failed,
-            waiting=waiting,
-        )
+        texts = {"what": what, "failed": f"{progress.failed} failed", "waiting": waiting}
+        self.show(progress.kept, progress.wanted, texts)
 
 
 @contextmanager

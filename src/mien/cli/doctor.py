@@ -67,15 +67,19 @@ def _examine() -> dict[str, Any]:
         versions[package], problem = _load(package, module)
         problems += [problem] if problem else []
     offered: list[str] = []
-    files: dict[str, bool] = {}
+    devices: list[str] = []
+    auto: str | None = None
+    files: dict[str, bool | None] = {}
     if not problems:
-        from mien.models.session import runtime
+        from mien.models.providers import there
+        from mien.models.session import chosen_device, runtime
         from mien.models.store import registry, verify
 
         offered = runtime()[1]
-        damages = {entry.name: verify(entry) for entry in registry().values()}
+        devices, auto = [device.name for device in there(offered)], chosen_device("auto").name
+        damages = {entry.name: verify(entry) for entry in registry().values() if entry.is_there}
         problems += [damage for damage in damages.values() if damage is not None]
-        files = {name: damage is None for name, damage in damages.items()}
+        files = {name: damages[name] is None if name in damages else None for name in registry()}
     if not problems:
         try:
             mien.Analyzer()
@@ -87,6 +91,8 @@ def _examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": versions,
         "providers": offered,
+        "devices": devices,
+        "auto": auto,
         "models": files,
         "extras": {
             extra: all(find_spec(module) is not None for module in modules) for extra, (_, modules) in _EXTRAS.items()
@@ -109,14 +115,23 @@ def _load(package: str, module: str) -> tuple[str | None, str | None]:
         return None, f"{package} cannot be loaded ({error}): {advice}"
 
 
+def _file(name: str, whole: bool | None) -> str:
+    if whole is None:
+        return f"not pulled (optional): mien models pull {name}"
+    return "whole" if whole else "damaged"
+
+
 def _tell(findings: dict[str, Any]) -> None:
     from mien.cli.columns import in_columns
 
     rows = [(name, findings[name]) for name in ("mien", "python", "system")]
     rows += [(name, version or "missing or broken") for name, version in findings["versions"].items()]
     if findings["providers"]:
-        rows.append(("computes on", f"the processor (onnxruntime offers {', '.join(findings['providers'])})"))
-    rows += [(f"model {name}", "whole" if whole else "damaged") for name, whole in findings["models"].items()]
+        devices = ", ".join(findings["devices"])
+        rows.append(("computes on", f"cpu, unless --device says otherwise; there is {devices}"))
+        rows.append(("--device auto", f"would take {findings['auto']}"))
+        rows.append(("providers", f"onnxruntime offers {', '.join(findings['providers'])}"))
+    rows += [(f"model {name}", _file(name, whole)) for name, whole in findings["models"].items()]
     extras = [
         (extra, _EXTRAS[extra][0], "installed" if there else f"missing: pip install 'mien[{extra}]'")
         for extra, there in findings["extras"].items()

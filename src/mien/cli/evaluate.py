@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from mien.cli import options
+
 
 def evaluate(
     model: Annotated[
@@ -36,6 +38,7 @@ def evaluate(
             "--robustness", help="Also the accuracy on jittered, rolled, compressed, small, dark and light crops."
         ),
     ] = False,
+    device: options.Device = "cpu",
 ) -> None:
     """Measure a model on labelled faces: accuracy, macro-F1, recall, confusion, calibration.
 
@@ -69,7 +72,7 @@ def evaluate(
 
     if report is not None:
         check_report(report, overwrite=overwrite)
-    classifier = open_classifier(model)
+    classifier = open_classifier(model, device=device)
     faces = read_labelled_faces(data)
     chosen = split or default_split(faces)
     tested = faces.split(chosen)

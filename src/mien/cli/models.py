@@ -1,4 +1,4 @@
-"""`mien models`: which models there are, what they say of themselves, whether their files are whole, smaller ones."""
+"""`mien models`: which there are, what they say of themselves, whether they are whole; optional and smaller ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import typer
 
 if TYPE_CHECKING:
     from mien.models.metadata import Metadata
+    from mien.models.store import Entry
     from mien.training.compression import Compressed, Storage
 
 models = typer.Typer(
-    help="List models, show what they say of themselves, check their files, make smaller ones.", no_args_is_help=True
+    help="List models, show what they say of themselves, fetch optional ones, check their files, make smaller ones.",
+    no_args_is_help=True,
 )
 
 Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, computed as before.")]
@@ -32,17 +34,49 @@ def list_models(
     from mien.models.store import read_model, registry
 
     sizes: dict[str, int | None] = {}
-    for name in registry():
+    for name, entry in registry().items():
         try:
             sizes[name] = len(read_model(name).content)
         except ModelError:
-            sizes[name] = None
+            sizes[name] = None if entry.is_there else entry.size
     if as_json:
-        told = [{**asdict(entry), "bytes": sizes[entry.name]} for entry in registry().values()]
+        told = [
+            {**asdict(entry), "bytes": sizes[entry.name], "state": _state(entry)} for entry in registry().values()
+        ]
         typer.echo(json.dumps(told, indent=1))
         return
-    rows = [(entry.name, entry.kind, _megabytes(sizes[entry.name]), entry.purpose) for entry in registry().values()]
-    typer.echo(in_columns(("name", "kind", "size", "what it is for"), rows, right={2}))
+    rows = [
+        (entry.name, entry.kind, _megabytes(sizes[entry.name]), _state(entry), entry.purpose)
+        for entry in registry().values()
+    ]
+    typer.echo(in_columns(("name", "kind", "size", "", "what it is for"), rows, right={2}))
+    for entry in registry().values():
+        if not entry.is_there:
+            typer.echo(f"mien: {entry.name} is optional; to fetch it: mien models pull {entry.name}", err=True)
+
+
+@models.command()
+def pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, such as yunet.")],
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILE", help="Take this file, fetched by other means, and fetch nothing."),
+    ] = None,
+) -> None:
+    """Fetch a model that does not come with mien, once; its size and sha256 are checked.
+
+    It is kept in MIEN_CACHE, or the system's folder for caches. MIEN_MIRROR=https://example.org/models fetches the
+    file of the same name from there; with MIEN_OFFLINE=1 nothing is fetched, and it is said what to put where.
+    """
+    from mien.cli.pulling import pulling
+    from mien.models.pulling import pull as pull_model
+    from mien.models.pulling import pulled_entry
+
+    entry = pulled_entry(name)
+    with pulling(entry) as progress:
+        path = pull_model(name, source=source, progress=progress)
+    typer.echo(f"{name}: whole, {path}")
+    typer.echo(f"mien: licence: {entry.licence}", err=True)
 
 
 @models.command()
@@ -60,14 +94,23 @@ def info(
     from mien.models.session import Session
     from mien.models.store import read_model, registry
 
-    file = read_model(model)
     entry = registry().get(model)
+    if entry is not None and not entry.is_there:
+        if as_json:
+            typer.echo(json.dumps({**asdict(entry), "state": _state(entry)}, indent=1))
+        else:
+            typer.echo(f"{entry.name}: {entry.purpose}; {entry.licence}\nsha256 {entry.sha256}\n{_fetched(entry)}")
+            typer.echo(f"not pulled: mien models pull {entry.name}")
+        return
+    file = read_model(model)
     session = Session(file.content, name=model)
     if entry is not None and KEY not in session.properties:
         if as_json:
-            typer.echo(json.dumps({**asdict(entry), "sha256": file.sha256}, indent=1))
+            typer.echo(json.dumps({**asdict(entry), "sha256": file.sha256, "state": _state(entry)}, indent=1))
         else:
             typer.echo(f"{file.identity}: {entry.purpose}; {entry.licence}\nsha256 {file.sha256}")
+            if entry.url is not None:
+                typer.echo(f"{_fetched(entry)}\npulled: {entry.path}")
         return
     metadata = parse_metadata(session.properties, file=model)
     if as_json:
@@ -93,7 +136,10 @@ def verify(
         list[str] | None, typer.Argument(metavar="MODEL", help="Models by name. Default: all of them.")
     ] = None,
 ) -> None:
-    """Check that the models' files are whole and can be loaded; the exit status is 1 where one is not."""
+    """Check that the models' files are whole and can be loaded; the exit status is 1 where one is not.
+
+    One that is not pulled is said to be so, and is an error only where it is named.
+    """
     from mien.errors import ModelError, UsageError
     from mien.models.session import Session
     from mien.models.store import read_model, registry
@@ -104,6 +150,9 @@ def verify(
         raise UsageError(f"there is no model {unknown[0]!r}; the names are {', '.join(registry())}")
     failed = False
     for name in chosen:
+        if not names and not registry()[name].is_there:
+            typer.echo(f"{name}: not pulled (mien models pull {name})")
+            continue
         problem = verify_file(registry()[name])
         if problem is None:
             try:
@@ -128,7 +177,7 @@ def card(
     from mien.classifier import open_classifier
     from mien.errors import UsageError
     from mien.evaluation.card import model_card
-    from mien.sinks.partial import Partial, writing
+    from mien.whole import Partial, writing
 
     if out is not None and out.exists() and not overwrite:
         raise UsageError(f"{out}: it exists already; name another file or pass --overwrite")
@@ -219,6 +268,17 @@ def loss_table(compressed: Compressed) -> str:
         f"{after} instead of {before}; a logit differs by {compressed.difference:.2g} at most\n"
         f"{in_columns(heads, rows, right=range(4, len(heads)))}"
     )
+
+
+def _state(entry: Entry) -> str:
+    """Return how the model's file comes to be there."""
+    if entry.url is None:
+        return "shipped"
+    return "pulled" if entry.is_there else "not pulled"
+
+
+def _fetched(entry: Entry) -> str:
+    return f"from {entry.url} ({_megabytes(entry.size)})"
 
 
 def _megabytes(size: int | None) -> str:

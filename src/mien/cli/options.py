@@ -25,10 +25,15 @@ Rater = Annotated[
 Flip = Annotated[
     bool, typer.Option("--flip", help="Average with the mirrored face: a little more accurate, half as fast.")
 ]
-FaceDetector = Annotated[
-    Literal["mtcnn", "none"],
-    typer.Option(help="How faces are found; none: every picture is a face already."),
-]
+DetectorName = Literal["mtcnn", "yunet", "none"]
+DETECTOR = (
+    "How faces are found. yunet is faster, once `mien models pull yunet` has fetched it; none: every picture is a "
+    "face already."
+)
+FaceDetector = Annotated[DetectorName, typer.Option(help=DETECTOR)]
+DeviceName = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
+DEVICE = "What to compute on; auto is the best that works here. `mien doctor` tells what is there."
+Device = Annotated[DeviceName, typer.Option(help=DEVICE)]
 MinFace = Annotated[float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")]
 MaxPixels = Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")]
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mien.cli import options
 from mien.cli.messages import say
 from mien.errors import MissingExtraError, UsageError
 from mien.serve.settings import PREFIX, Settings, from_environment
@@ -68,6 +69,12 @@ def serve(
         ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Only the REST service, without the page.")] = False,
+    detector: Annotated[
+        options.DetectorName | None, typer.Option(help=f"{options.DETECTOR} Default: {_DEFAULTS['detector']}.")
+    ] = None,
+    device: Annotated[
+        options.DeviceName | None, typer.Option(help=f"{options.DEVICE} Default: {_DEFAULTS['device']}.")
+    ] = None,
     max_body: Annotated[int | None, _limit("max_body", "Megabytes of a request with pictures.")] = None,
     max_film: Annotated[int | None, _limit("max_film", "Megabytes of a film.")] = None,
     max_pixels: Annotated[int | None, _limit("max_pixels", "Million pixels of a picture.")] = None,
@@ -93,9 +100,9 @@ def serve(
         curl --form files=@picture.jpg http://127.0.0.1:8000/v1/analyze
 
     Every option can be set by an environment variable too, as in MIEN_PORT=9000, MIEN_MODELS=embedded,mine.onnx,
-    MIEN_ORIGINS, MIEN_ALLOWED_HOSTS, MIEN_PAGE=0, MIEN_API_KEY_FILE; an option has precedence. Pictures, films and
-    what came of them are deleted --keep seconds after they came or were done, at the latest. Ctrl-C or SIGTERM:
-    requests in flight are finished, new ones refused.
+    MIEN_ORIGINS, MIEN_ALLOWED_HOSTS, MIEN_PAGE=0, MIEN_DETECTOR, MIEN_DEVICE, MIEN_API_KEY_FILE; an option has
+    precedence. Pictures, films and what came of them are deleted --keep seconds after they came or were done, at the
+    latest. Ctrl-C or SIGTERM: requests in flight are finished, new ones refused.
     The exit status is 2 when it could not start.
     """
     given = {
@@ -105,6 +112,8 @@ def serve(
         "origins": tuple(origin) if origin else None,
         "allowed_hosts": tuple(allowed_host) if allowed_host else None,
         "page": False if no_page else None,
+        "detector": detector,
+        "device": device,
         "max_body": max_body,
         "max_film": max_film,
         "max_pixels": max_pixels,
@@ -161,8 +170,10 @@ def _run(settings: Settings) -> None:
 def _serve(settings: Settings, listener: socket.socket) -> None:
     from mien.serve.app import create_app
     from mien.serve.logs import configure
+    from mien.serve.memory import give_back_what_is_freed
     from mien.serve.server import Server
 
+    give_back_what_is_freed()
     server = Server(create_app(settings), settings)
     configure()
     address, port = listener.getsockname()[:2]

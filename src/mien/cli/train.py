@@ -15,7 +15,8 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="embedded; gray-imagenet, fer-five and web-five, or the three as chain-five; vggface2-three.",
+            help="embedded; gray-imagenet, fer-five and web-five, or the three as chain-five; vggface2-three; or a "
+            "file of your own, NAME.toml.",
         ),
     ],
     data: Annotated[
@@ -59,18 +60,20 @@ def train(
 ) -> None:
     """Train a network; checkpoints, curves and all that is needed to repeat it go to the run's folder."""
     from mien.errors import UsageError
-    from mien.training.recipe import ChainRecipe, recipe_text, shipped_recipe
+    from mien.training.recipe import AdaptationRecipe, ChainRecipe, read_recipe, recipe_text
 
     given = settings or []
     if show:
-        typer.echo(shipped_recipe(recipe, given).to_toml() if given else recipe_text(recipe), nl=False)
+        typer.echo(read_recipe(recipe, given).to_toml() if given else recipe_text(recipe), nl=False)
         return
-    chosen = shipped_recipe(recipe, [] if recipe.startswith("chain") else given)
+    chosen = read_recipe(recipe)
     staged: dict[str, list[str]] = {}
-    if isinstance(chosen, ChainRecipe):
+    if not isinstance(chosen, ChainRecipe):
+        chosen = read_recipe(recipe, given)
+    else:
         staged = _by_stage(given, chosen.stages)
         for stage, changes in staged.items():
-            shipped_recipe(stage, changes)
+            read_recipe(stage, changes)
     if data is None:
         raise UsageError("--data is missing: the folder of labelled faces to train on")
     if resume and settings:
@@ -83,7 +86,8 @@ def train(
     # Lightning tells of processors that are not there and of products; each epoch has its own line
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
-    folder = run or Path("runs") / recipe
+    name = Path(recipe).stem
+    folder = run or Path("runs") / name
     if isinstance(chosen, ChainRecipe):
         if init is not None or teacher or overfit:
             raise UsageError("a chain has its own beginnings: leave out --init, --teacher and --overfit")
@@ -91,7 +95,7 @@ def train(
             chosen,
             data=data,
             run=folder,
-            settings=lambda stage: shipped_recipe(stage, staged[stage]),
+            settings=lambda stage: read_recipe(stage, staged[stage]),
             resume=resume,
             accelerator=accelerator,
             devices=devices,
@@ -101,14 +105,14 @@ def train(
         inputs = Inputs(data, init=init, teachers=teacher or (), overfit=overfit)
         checkpoint = train_run(
             chosen,
-            name=recipe,
+            name=name,
             inputs=inputs,
             run=folder,
             resume=resume,
             accelerator=accelerator,
             devices=devices,
         )
-    more = "" if recipe == "gray-imagenet" else f"; make a model of it by `mien export {folder} FILE`"
+    more = "" if isinstance(chosen, AdaptationRecipe) else f"; make a model of it by `mien export {folder} FILE`"
     typer.echo(f"{checkpoint}: the best epoch{more}", err=True)
 
 

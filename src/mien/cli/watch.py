@@ -33,6 +33,7 @@ def watch(
     flip: options.Flip = False,
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
+    device: options.Device = "cpu",
     detect_every: options.DetectEvery = 0.4,
     smooth: options.Smooth = 0.4,
     no_smooth: options.NoSmooth = False,
@@ -52,7 +53,15 @@ def watch(
 
     if os.path.isdir(source):
         raise UsageError(f"{source}: a folder cannot be watched; analyse it: mien analyze {source}")
-    analyzer = Analyzer(model=model, detector=detector, emotions=emotions, rater=rater, flip=flip, min_face=min_face)
+    analyzer = Analyzer(
+        model=model,
+        detector=detector,
+        emotions=emotions,
+        rater=rater,
+        flip=flip,
+        min_face=min_face,
+        device=device,
+    )
     console = Console()
     live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
     stream = analyzer.stream(source, smooth=None if no_smooth else smooth, detect_every=detect_every)

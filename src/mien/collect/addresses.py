@@ -55,12 +55,15 @@ def check_url(url: str) -> httpx.URL:
     """
     try:
         parsed = httpx.URL(url)
+        host, port = parsed.host, parsed.port  # whether a name is well spelt is found out only here
     except (httpx.InvalidURL, ValueError, TypeError) as error:
         raise FetchError("bad address", "it is not a URL") from error
     if parsed.scheme not in SCHEMES:
         raise FetchError("bad address", f"only {' and '.join(SCHEMES)} are fetched")
-    if not parsed.host or "%" in parsed.host:  # what cannot be in a name, httpx escapes
+    if not host or "%" in host:  # what cannot be in a name, httpx escapes
         raise FetchError("bad address", "it names no host")
+    if port is not None and not 0 < port < 1 << 16:
+        raise FetchError("bad address", "there is no such port")
     if parsed.userinfo:
         raise FetchError("bad address", "it holds a user's name")
     return parsed.copy_with(fragment=None)

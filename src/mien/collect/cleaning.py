@@ -81,7 +81,7 @@ def clean_pictures(
         out: the folder to make; it appears under this name only when it is whole.
         crop: how faces are cut out; None is 112 pixels, grey, as FER2013 frames them.
         limits: what a face must be; None are those by default.
-        detector: `mtcnn`, or `none` where every picture is already a face.
+        detector: `mtcnn`, `yunet`, or `none` where every picture is already a face.
         against: data sets or folders of pictures; what is in one is left out.
         decisions: a file of decisions to obey, besides `out`/decisions.json, which is obeyed where it is there.
         suspect: write the page of faces whose label a model doubts.

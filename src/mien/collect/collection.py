@@ -8,8 +8,7 @@ picture of each label. By `journal.jsonl` a run goes on where it was ended.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -83,19 +82,9 @@ def read_collection(folder: Path) -> tuple[Collected, ...]:
     return tuple(_collected(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1))
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        OSError: it cannot be written.
-
-    """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+def as_lines(collected: Iterable[Collected]) -> bytes:
+    """Return the provenance of pictures, a line each."""
+    return "".join(f"{line.to_json()}\n" for line in collected).encode()
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -252,12 +252,15 @@ class Fetcher:
         if coding not in ("identity", "", "gzip", "x-gzip"):
             raise FetchError("not a picture", f"it is packed as {coding[:20]}, which was not asked for")
         unpacker = zlib.decompressobj(wbits=31) if "gzip" in coding else None
-        body = bytearray()
+        body, came = bytearray(), 0
         async for piece in answer.aiter_raw(_PIECE):
             # what is packed may unpack to a thousand times as much: never more at once than is still allowed
             body += piece if unpacker is None else _unpack(unpacker, piece, limit + 1 - len(body))
-            if len(body) > limit:
+            came += len(piece)
+            if max(came, len(body)) > limit:  # what is packed may also unpack to nothing, for ever
                 raise too_large
+            if unpacker is not None and unpacker.eof:  # what follows would only be kept
+                break
         if unpacker is not None and not unpacker.eof:
             raise _Again(FetchError("broken off", "what is packed has no end"), host)
         return bytes(body)

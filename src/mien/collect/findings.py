@@ -12,7 +12,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from mien.collect.likeness import VIEW, view
 from mien.collect.pooling import in_threads
 from mien.collect.sharpness import sharpness
-from mien.detectors import Detector, Mtcnn, open_detector
+from mien.detectors import Detector, open_detector
 from mien.errors import OutputError, SourceError
 from mien.results import Detection
 from mien.sources import read_picture
+from mien.whole import write_whole
 
 KEPT = ".cleaning.jsonl"
 """The name of the file, in the folder that is cleaned."""
@@ -139,7 +140,7 @@ class Finder:
         with self._loading:
             if self._detector is None:
                 # a thread for each picture: what one finds does not depend then on how many cores there are
-                self._detector = Mtcnn(threads=1) if self._name == "mtcnn" else open_detector(self._name)
+                self._detector = open_detector(self._name, threads=1)
             return self._detector
 
     def _keep(self, finding: Finding, new: bool) -> Finding:
@@ -169,6 +170,30 @@ class Finder:
             except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
                 continue
         self._file.seek(0, os.SEEK_END)
+
+
+def forget(folder: Path, pictures: Container[str]) -> None:
+    """Take out of what is kept in `folder`, if anything is, the lines of `pictures`, given by their sha256.
+
+    Raises:
+        OSError: it cannot be read.
+        OutputError: it cannot be written.
+
+    """
+    path = folder / KEPT
+    if not path.is_file():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    left = [line for line in lines if _picture(line) not in pictures]
+    if len(left) < len(lines):
+        write_whole(path, b"".join(left))
+
+
+def _picture(line: bytes) -> str:
+    try:
+        return str(json.loads(line)["picture"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
 
 
 def _to_record(finding: Finding) -> dict[str, Any]:

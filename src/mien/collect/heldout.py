@@ -14,7 +14,7 @@ from mien.collect.findings import Finding
 from mien.collect.likeness import FACE_SIDE, framed
 from mien.datasets.labelled import METADATA, read_labelled_faces
 from mien.errors import SourceError
-from mien.sources import find_pictures, read_picture
+from mien.sources import read_picture
 from mien.sources.folder import SUFFIXES
 
 
@@ -80,7 +80,7 @@ def _of_folder(
     """Yield the faces in the pictures of a folder; what no face is found in may be one already."""
     if not folder.is_dir():
         raise SourceError(f"{folder}: there is no such folder to hold pictures out by")
-    paths = [path for path in find_pictures(folder, recursive=True) if path.suffix.lower() in SUFFIXES]
+    paths = _pictures_in(folder)
     for path, finding in zip(paths, find(paths), strict=True):
         if finding.error is not None:  # what cannot be read nothing is tested on
             continue
@@ -90,6 +90,30 @@ def _of_folder(
                 yield str(path), face
         else:
             yield str(path), _small(path)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures in a folder, also in those that links in it lead to: what is overlooked is trained on.
+
+    Raises:
+        SourceError: there is none, or a folder cannot be read.
+
+    """
+    found, seen, waiting = [], set(), [folder]
+    while waiting:
+        parent = waiting.pop()
+        if (real := parent.resolve()) in seen:  # a link that leads back up
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(entry for entry in parent.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            raise SourceError(f"{parent}: the folder cannot be read ({error.strerror or error})") from error
+        found += [path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file()]
+        waiting += [path for path in reversed(entries) if path.is_dir()]
+    if not found:
+        raise SourceError(f"{folder}: no picture is in this folder to hold out")
+    return found
 
 
 def _small(path: Path) -> NDArray[np.uint8]:

@@ -88,17 +88,18 @@ class Journal:
 
     def add_page(self, provider: str, text: str, page: Page) -> None:
         """Note a page of results, the next one of this provider for this text."""
-        self.pages.setdefault((provider, text), []).append(page)
         results = [{key: value for key, value in asdict(found).items() if value} for found in page.results]
         self._write(
             {"provider": provider, "text": text, "following": page.following, "results": results, "time": now()}
         )
+        self.pages.setdefault((provider, text), []).append(page)
 
     def add_outcome(self, url: str, outcome: Outcome) -> None:
         """Note what came of a URL."""
-        self._learn(url, outcome)
         what = {"reason": outcome.reason} if outcome.stored is None else asdict(outcome.stored)
+        # what cannot be written is not known: provenance must not say more than the journal
         self._write({"url": url, **what, "time": outcome.time})
+        self._learn(url, outcome)
 
     def _open(self) -> IO[bytes]:
         file = self._path.open("a+b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 from collections.abc import Sequence
@@ -83,7 +84,9 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _save(target: Path, name: str, sheet: Image.Image) -> None:
-    sheet.save(target / SHEETS / f"{name}.jpg", quality=85)
+    content = io.BytesIO()  # where Pillow writes a JPEG to a file itself, it does not notice that the disk is full
+    sheet.save(content, "JPEG", quality=85)
+    (target / SHEETS / f"{name}.jpg").write_bytes(content.getbuffer())
 
 
 def _look_at(one: Rejected) -> Image.Image | None:

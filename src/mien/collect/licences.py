@@ -24,7 +24,7 @@ class Licences:
     """Which licences are wanted.
 
     Attributes:
-        wanted: `open`: all that are known; `commercial`, `modification`: those that allow it; or codes.
+        wanted: `open`: all that are stated; `commercial`, `modification`: those in `CODES` that allow it; or codes.
         unknown: whether pictures of unknown licence are wanted, too.
 
     """
@@ -57,9 +57,9 @@ class Licences:
         if self.wanted == ("open",):
             fits = True
         elif self.wanted == ("commercial",):
-            fits = "nc" not in found.split("-")
+            fits = found in CODES and "nc" not in found.split("-")
         elif self.wanted == ("modification",):
-            fits = "nd" not in found.split("-")
+            fits = found in CODES and "nd" not in found.split("-")
         else:
             fits = found in self.wanted
         return None if fits else "licence not wanted"

@@ -1,15 +1,16 @@
-"""Pictures that someone asks to delete: file and lines go, and what stays is that they are never fetched again."""
+"""Pictures that someone asks to delete: file, lines and what cleaning kept of them go; no run fetches them again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from mien.collect.collection import JOURNAL, PROVENANCE, read_collection, write_whole
+from mien.collect.collection import JOURNAL, PROVENANCE, as_lines, read_collection
+from mien.collect.findings import forget
 from mien.collect.journal import Journal, Outcome, now
 from mien.collect.pictures import REMOVED, remove_pictures
 from mien.errors import UsageError
-from mien.sinks.partial import writing
+from mien.whole import write_whole, writing
 
 
 def remove(folder: str | Path, names: Sequence[str]) -> int:
@@ -29,6 +30,8 @@ def remove(folder: str | Path, names: Sequence[str]) -> int:
 
     """
     folder = Path(folder)
+    if not all(names):
+        raise UsageError(f"{folder}: the name of what to remove is empty; give a sha256, url or page")
     if not (folder / JOURNAL).is_file():
         raise UsageError(f"{folder}: it is no collection with a {JOURNAL}, so there is nothing to remove from")
     with writing(folder), Journal(folder) as journal:
@@ -47,9 +50,10 @@ def remove(folder: str | Path, names: Sequence[str]) -> int:
             if journal.outcomes.get(url, _NOTHING).reason != REMOVED:
                 journal.add_outcome(url, Outcome(None, REMOVED, now()))
         kept = [line for line in lines if line.sha256 not in journal.removed]
-        write_whole(folder / PROVENANCE, "".join(line.to_json() + "\n" for line in kept))
+        write_whole(folder / PROVENANCE, as_lines(kept))
         files = {line.file for line in lines} - {line.file for line in kept}
         remove_pictures(folder, journal.removed.__contains__)
+        forget(folder, journal.removed)
     return len(files)
 
 

@@ -187,11 +187,14 @@ def judge(
             else:
                 rejected += _left_out(face, *problem)
     out = _held_out(faces, held_out)
-    for i, name in sorted(out.items()):
-        rejected += _left_out(faces[i], Reason.HELD_OUT, f"the same as {name}")
     kept = []
-    for group in _groups([face for i, face in enumerate(faces) if i not in out]):
-        one, others = _settled(group)
+    for rows in _groups(faces):
+        # what is one photograph with a face that is held out is held out too, though it may not be known by itself
+        if name := next((out[i] for i in rows if i in out), None):
+            for i in rows:
+                rejected += _left_out(faces[i], Reason.HELD_OUT, f"the same as {out.get(i, name)}")
+            continue
+        one, others = _settled([faces[i] for i in rows])
         rejected += others
         kept += one
     rejected.sort(key=lambda one: (one.candidate.label, one.candidate.file, one.face or 0))
@@ -231,15 +234,15 @@ def _held_out(faces: Sequence[_Face], held_out: HeldOut) -> dict[int, str]:
     return found
 
 
-def _groups(faces: Sequence[_Face]) -> list[list[_Face]]:
-    """Return the faces, those together that are one photograph."""
+def _groups(faces: Sequence[_Face]) -> list[list[int]]:
+    """Return the rows of faces, those together that are one photograph."""
     if not faces:
         return []
     views = np.stack([face.seen.view for face in faces])
     firsts = first_of_group(len(faces), same_faces(views, framed(views), later=True))
-    groups: dict[int, list[_Face]] = {}
-    for face, first in zip(faces, firsts.tolist(), strict=True):
-        groups.setdefault(first, []).append(face)
+    groups: dict[int, list[int]] = {}
+    for i, first in enumerate(firsts.tolist()):
+        groups.setdefault(first, []).append(i)
     return list(groups.values())
 
 

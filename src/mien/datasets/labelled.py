@@ -18,7 +18,7 @@ is drawn keeps those together.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,8 @@ VOTED: tuple[Emotion, ...] = (
     Emotion.CONTEMPTUOUS,
 )
 """The emotions behind the first eight of `VOTES`."""
+
+_LONGEST_SPLIT = 255  # what a folder can be called
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,21 +199,29 @@ def read_labelled_faces(root: str | Path) -> LabelledFaces:
             raise DataError(f"{path}, line {number}: {row['file_name']!r} is not a path within the set")
         if row["split"] and (row["split"] == "." or "/" in row["split"] or not is_within(row["split"])):
             raise DataError(f"{path}, line {number}: {row['split']!r} is not the name of a split")
+        if len(row["split"]) > _LONGEST_SPLIT:
+            raise DataError(f"{path}, line {number}: the name of the split is longer than {_LONGEST_SPLIT} letters")
     return LabelledFaces(
         root=Path(root),
         file_names=tuple(row["file_name"] for row in rows),
         splits=np.array([row["split"] for row in rows]),
         labels=np.array([row["label"] for row in rows]),
-        groups=np.array([row["group"] for row in rows]),
-        similar=np.array([row.get(SIMILAR) or row["group"] for row in rows]),
+        groups=_texts(row["group"] for row in rows),
+        similar=_texts(row.get(SIMILAR) or row["group"] for row in rows),
         votes=_votes(path, rows) if all(name in columns for name in VOTES) else None,
         description=_description(Path(root)),
         columns={
-            name: np.array([row[name] or "" for row in rows])
+            name: _texts(row[name] or "" for row in rows)
             for name in columns
             if name and name not in (*COLUMNS, SIMILAR, *VOTES)
         },
     )
+
+
+def _texts(values: Iterable[str]) -> NDArray[np.str_]:
+    """Return texts, each in the room that it takes: of a fixed width, all would take that of the longest."""
+    texts: NDArray[np.str_] = np.array(list(values), np.dtypes.StringDType())
+    return texts
 
 
 def unstated(root: Path) -> tuple[str, ...]:

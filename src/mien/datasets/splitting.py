@@ -82,8 +82,8 @@ def split_faces(
     splits = draw_splits(labels, origins, shares, seed=seed)
     if empty := [name for name in shares if name not in splits]:
         raise UsageError(
-            f"{data}: none of its {len(set(origins.tolist()))} sources falls to {empty[0]}; give it a larger share, "
-            "or leave it out of --shares"
+            f"{data}: it has fewer sources, {len(set(origins.tolist()))}, than there are splits, so that {empty[0]} "
+            "would be empty; leave one out of --shares"
         )
     carried = Carried.of(faces, splits)
     with staged_folder(out) as folder:
@@ -118,7 +118,8 @@ def draw_splits(
 ) -> list[str]:
     """Return a split for each of n pictures, drawn so that every class has its `shares` of each.
 
-    The largest groups are placed first, each where most is missing, so that the small ones make up for them.
+    The largest groups are placed first, each where most is missing, so that the small ones make up for them. The last
+    ones fall to splits that are still empty: none is, where there are as many groups as splits.
 
     Args:
         labels: (n,) class of each picture.
@@ -134,8 +135,11 @@ def draw_splits(
     splits = [""] * len(labels)
     totals = Counter(labels)
     missing = {(label, name): share * totals[label] for label in totals for name, share in shares.items()}
-    for group in sorted(members.values(), key=len, reverse=True):
-        chosen = max(shares, key=lambda name: sum(missing[labels[i], name] for i in group))
+    empty = dict.fromkeys(shares)
+    for number, group in enumerate(sorted(members.values(), key=len, reverse=True)):
+        open_to = empty if len(members) - number <= len(empty) else shares
+        chosen = max(open_to, key=lambda name: sum(missing[labels[i], name] for i in group))
+        empty.pop(chosen, None)
         for i in group:
             splits[i] = chosen
             missing[labels[i], chosen] -= 1

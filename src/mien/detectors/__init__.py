@@ -7,12 +7,15 @@ from typing import Protocol, runtime_checkable
 
 from mien.detectors.mtcnn import Mtcnn
 from mien.detectors.whole import WholePicture
+from mien.detectors.yunet import Yunet
 from mien.errors import UsageError
 from mien.results import Box, Detection, Frame
 
-__all__ = ["Detector", "Follower", "Mtcnn", "WholePicture", "open_detector"]
+__all__ = ["Detector", "Follower", "Mtcnn", "WholePicture", "Yunet", "open_detector"]
 
-NAMES = ("mtcnn", "none")
+NAMES = ("mtcnn", "yunet", "none")
+SMALLEST = 24.0
+"""Side in pixels of the smallest face that is looked for unless somebody says otherwise."""
 
 
 class Detector(Protocol):
@@ -32,20 +35,25 @@ class Follower(Protocol):
         ...
 
 
-def open_detector(name: str, *, min_face: float | None = None, threads: int | None = None) -> Detector:
+def open_detector(
+    name: str, *, min_face: float | None = None, threads: int | None = None, device: str = "cpu"
+) -> Detector:
     """Return the detector called `name`, ready to run.
 
     Args:
-        name: `mtcnn`, or `none` where every picture is already a face.
+        name: `mtcnn`, `yunet`, or `none` where every picture is already a face.
         min_face: side in pixels of the smallest face to look for; None is the detector's default.
-        threads: how many to compute with; None is one for each core.
+        threads: how many to compute with; None is one for each core, which all networks have in common.
+        device: what to compute on, one of `mien.models.providers.NAMES`.
 
     Raises:
-        UsageError: there is no such detector, or `min_face` is not one it can look for.
+        ModelError: the detector's file is not on this machine.
+        UsageError: there is no such detector or device, or `min_face` is not one it can look for.
 
     """
-    if name == "mtcnn":
-        return Mtcnn(threads=threads) if min_face is None else Mtcnn(min_face=min_face, threads=threads)
+    if name in ("mtcnn", "yunet"):
+        network = Mtcnn if name == "mtcnn" else Yunet
+        return network(min_face=SMALLEST if min_face is None else min_face, threads=threads, device=device)
     if name == "none" and min_face is None:
         return WholePicture()
     if name == "none":

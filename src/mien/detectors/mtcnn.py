@@ -37,6 +37,7 @@ class Mtcnn:
         scale_factor: float = 0.709,
         working_size: int = 1280,
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
         """Load the three networks.
 
@@ -48,9 +49,10 @@ class Mtcnn:
                 and memory on large pictures, where it raises the smallest face that is found to
                 12 x long side / `working_size`.
             threads: how many to compute with; None leaves it to onnxruntime.
+            device: what to compute on, one of `mien.models.providers.NAMES`.
 
         Raises:
-            UsageError: a parameter lies outside its range.
+            UsageError: a parameter lies outside its range, or the device is not there.
 
         """
         if not _CELL <= min_face < math.inf:
@@ -66,7 +68,7 @@ class Mtcnn:
         self._factor = scale_factor
         self._working_size = working_size
         self._pnet, self._rnet, self._onet = (
-            Session(read_model(f"mtcnn_{net}").content, name=f"mtcnn_{net}", threads=threads)
+            Session(read_model(f"mtcnn_{net}").content, name=f"mtcnn_{net}", threads=threads, device=device)
             for net in ("pnet", "rnet", "onet")
         )
 

@@ -16,11 +16,12 @@ from mien.emotions import Emotion, emotion_set, set_name
 from mien.errors import DataError, UsageError
 from mien.evaluation.answers import Answers, ask, in_order
 from mien.evaluation.calibration import reliability
-from mien.evaluation.scores import RESAMPLES, bootstrap, confusion_matrix, macro_f1
+from mien.evaluation.scores import confusion_matrix, macro_f1, wilson
 from mien.evaluation.truth import labellings
 
 _TIMED_FACES = 64
 _TIMED_RUNS = 5
+_RESAMPLES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,7 @@ def paired_interval(b: int, c: int, n: int) -> tuple[float, float]:
 
     Drawing n faces with replacement and counting those that only one model names rightly is multinomial.
     """
-    draws = np.random.default_rng(0).multinomial(n, [b / n, c / n, (n - b - c) / n], size=RESAMPLES)
+    draws = np.random.default_rng(0).multinomial(n, [b / n, c / n, (n - b - c) / n], size=_RESAMPLES)
     low, high = np.percentile(100.0 * (draws[:, 1] - draws[:, 0]) / n, [2.5, 97.5])
     return float(low), float(high)
 
@@ -224,7 +225,7 @@ def _contender(classifier: Classifier, size: int, answers: Answers, faces: Label
         model=classifier.identity,
         output=answers.output,
         accuracy=100.0 * float(answers.right.mean()),
-        interval=bootstrap(answers.right),
+        interval=wilson(int(answers.right.sum()), len(answers.right)),
         macro_f1=macro_f1(confusion),
         ece=reliability(answers.shares.max(axis=1), answers.right).error,
         recall={

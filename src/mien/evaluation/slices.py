@@ -13,6 +13,7 @@ from mien.datasets.labelled import LabelledFaces
 from mien.emotions import Emotion, set_name
 from mien.errors import UsageError
 from mien.evaluation.answers import Answers
+from mien.evaluation.scores import wilson
 
 MOST_NUMBERS = 12
 """A column of more different numbers than these is cut into quarters of its faces."""
@@ -163,15 +164,6 @@ def bins(faces: LabelledFaces, column: str) -> tuple[list[str], NDArray[np.intp]
         )
     index = {text: i for i, text in enumerate(order)}
     return order, np.array([index[text] for text in texts.tolist()], dtype=np.intp)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Return the score interval of 95 % (Wilson, 1927) of `hits` in `n`, in percent; it holds for small n, too."""
-    z = 1.959964
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return 100.0 * max(0.0, float(centre - half)), 100.0 * min(1.0, float(centre + half))
 
 
 def _number(text: str) -> float:

@@ -26,7 +26,7 @@ from mien.classifier import open_classifier
 from mien.detectors import open_detector
 from mien.errors import MienError, SourceError
 from mien.evaluation.scenes import GRIDS, scene, write_film
-from mien.models.session import PROVIDERS, cores, runtime
+from mien.models.session import chosen_device, cores, runtime
 from mien.results import Frame
 from mien.sources import open_media
 
@@ -40,7 +40,7 @@ _COLD_RUNS = 3
 _CHILD = """
 import sys
 import mien
-for _ in mien.Analyzer(model=sys.argv[2]).stream(sys.argv[1]):
+for _ in mien.Analyzer(model=sys.argv[2], device=sys.argv[3]).stream(sys.argv[1]):
     pass
 try:  # not getrusage: on Linux its maximum takes in the process that started this one
     with open("/proc/self/status") as file:
@@ -78,7 +78,9 @@ class Figure:
     rate: float | None = None
 
 
-def measure(*, model: str, files: Sequence[Path] = (), runs: int = 20, memory: bool = False) -> Iterator[Figure]:
+def measure(
+    *, model: str, files: Sequence[Path] = (), runs: int = 20, memory: bool = False, device: str = "cpu"
+) -> Iterator[Figure]:
     """Yield the figures one by one: detector, classifier, whole pictures, films, cold start, memory.
 
     Args:
@@ -86,18 +88,20 @@ def measure(*, model: str, files: Sequence[Path] = (), runs: int = 20, memory: b
         files: pictures and films to measure whole analyses of, instead of scenes with 1, 6 and 30 faces and films.
         runs: of each, after one that does not count; of films at most five, and of new processes three.
         memory: also measure that of films of 1 and 10 minutes, which takes several minutes.
+        device: what networks are computed on.
 
     Raises:
         ModelError: the model cannot be used.
+        UsageError: the device is not there.
         SourceError: a file cannot be read.
 
     """
     frames, films = _sorted(files) if files else ([scene(faces) for faces in GRIDS], [])
-    detector, analyzer = open_detector("mtcnn"), Analyzer(model=model)
+    detector, analyzer = open_detector("mtcnn", device=device), Analyzer(model=model, device=device)
     for frame in frames if files else [scene(6)]:
         found = len(detector([frame])[0])
         yield _timed("detector", _found(frame, found), found, partial(detector, [frame]), runs)
-    classifier = open_classifier(model)
+    classifier = open_classifier(model, device=device)
     size = classifier.metadata.size
     shape = (size, size) if classifier.grey else (size, size, 3)
     for batch in BATCHES:
@@ -113,9 +117,9 @@ def measure(*, model: str, files: Sequence[Path] = (), runs: int = 20, memory: b
                 write_film(film, faces, shown, seconds)
         for film in films:
             yield _film(analyzer, film, min(runs, _FILM_RUNS))
-        yield from _cold_start(model)
+        yield from _cold_start(model, device)
         if memory:
-            yield from _film_memory(model, Path(folder))
+            yield from _film_memory(model, Path(folder), device)
 
 
 def _sorted(files: Sequence[Path]) -> tuple[list[Frame], list[Path]]:
@@ -148,8 +152,14 @@ def _film(analyzer: Analyzer, film: Path, runs: int) -> Figure:
     return _figure("film", what, people, times[1:], "ms", rate=1000.0 / statistics.median(times[1:]))
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+def machine(*, device: str = "cpu") -> dict[str, Any]:
+    """Return what the figures depend on; `device` is what networks are computed on.
+
+    Raises:
+        UsageError: it is not there.
+
+    """
+    chosen = chosen_device(device)
     memory = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
@@ -163,7 +173,8 @@ def machine() -> dict[str, Any]:
         "onnxruntime": runtime()[0],
         "numpy": version("numpy"),
         "pillow": version("pillow"),
-        "providers": list(PROVIDERS),
+        "device": chosen.name,
+        "providers": [chosen.provider],
     }
 
 
@@ -177,32 +188,32 @@ def _timed(kind: str, what: str, faces: int, work: Callable[[], object], runs: i
     return _figure(kind, what, faces, times, "ms", rate=1000.0 * items / statistics.median(times))
 
 
-def _cold_start(model: str) -> Iterator[Figure]:
+def _cold_start(model: str, device: str) -> Iterator[Figure]:
     """Yield the time of a new process that analyses one picture, and the most memory that it held."""
     with resources.as_file(resources.files("mien.evaluation") / "face.jpg") as picture:
         times, peaks = [], []
         for _ in range(_COLD_RUNS):
             started = time.perf_counter()
-            peaks.append(_child(picture, model) / 1024)
+            peaks.append(_child(picture, model, device) / 1024)
             times.append(1000.0 * (time.perf_counter() - started))
     yield _figure("cold start", "a new process analyses one picture", None, times, "ms")
     if max(peaks) > 0:
         yield _figure("memory", "of that process, at most", None, peaks, "MiB")
 
 
-def _film_memory(model: str, folder: Path) -> Iterator[Figure]:
+def _film_memory(model: str, folder: Path, device: str) -> Iterator[Figure]:
     for name, minutes in _LONG.items():
         film = folder / f"{minutes}.mp4"
         write_film(film, 1, (1280, 720), 60.0, times=minutes)
-        peak = _child(film, model) / 1024
+        peak = _child(film, model, device) / 1024
         if peak > 0:
             yield _figure("memory", f"1280x720, {name}, at most", None, [peak], "MiB")
 
 
-def _child(source: Path, model: str) -> int:
+def _child(source: Path, model: str, device: str) -> int:
     """Analyse a file in a new process; return the most memory that it held, in KiB."""
     child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
-        [sys.executable, "-c", _CHILD, str(source), model], capture_output=True, text=True, check=False
+        [sys.executable, "-c", _CHILD, str(source), model, device], capture_output=True, text=True, check=False
     )
     if child.returncode:
         raise MienError(f"a new process could not analyse {source.name}: {child.stderr.strip()[-300:]}")

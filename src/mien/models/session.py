@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cache
+from io import StringIO
+from threading import Lock
 from types import MappingProxyType
 from typing import Any
 
@@ -13,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.errors import ModelError
-
-PROVIDERS = ("CPUExecutionProvider",)
-"""What mien computes with."""
+from mien.models import providers
+from mien.models.providers import Device
+from mien.models.store import read_model
 
 
 def runtime() -> tuple[str, list[str]]:
@@ -30,9 +33,16 @@ def runtime() -> tuple[str, list[str]]:
 
 
 class Session:
-    """A loaded network with one input. Safe to call from several threads at once."""
+    """A loaded network with one input. Safe to call from several threads at once.
 
-    def __init__(self, model: bytes, *, name: str, threads: int | None = None) -> None:
+    Attributes:
+        device: what it is computed on.
+        outputs: their names, in the order of the answers.
+        properties: what the file says of itself.
+
+    """
+
+    def __init__(self, model: bytes, *, name: str, threads: int | None = None, device: str = "cpu") -> None:
         """Load a network.
 
         Args:
@@ -40,9 +50,11 @@ class Session:
             name: what to call it in errors.
             threads: how many of its own to compute with; None is one for each core, which all networks of the
                 process have in common.
+            device: what to compute on, one of `providers.NAMES`.
 
         Raises:
             ModelError: onnxruntime is broken, or does not take the file.
+            UsageError: the device is not there, or does not work.
 
         """
         onnxruntime = _onnxruntime()
@@ -53,12 +65,26 @@ class Session:
         options.intra_op_num_threads = threads or 1
         if threads is not None:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._shares = 1 if threads is not None else cores()
+        self.device = chosen = chosen_device(device)
+        self._shares = 1 if threads is not None or chosen is not providers.CPU else cores()
+        self._turn: AbstractContextManager[object] = nullcontext()
+        if chosen.one_at_a_time:
+            options.enable_mem_pattern = False
+            self._turn = Lock()
+        if chosen.name == "cuda" and hasattr(onnxruntime, "preload_dlls"):
+            with redirect_stdout(StringIO()):  # it prints what it does not find; whether that matters is seen below
+                onnxruntime.preload_dlls()  # NVIDIA's libraries, where pip has installed them
+        wanted: list[Any] = [(chosen.provider, dict(chosen.options))]
+        if chosen is not providers.CPU:
+            wanted.append(providers.CPU.provider)  # for operations that the other does not know
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[*PROVIDERS])
+            # without its own fallback, which would print on standard output and go on with the processor
+            self._session = onnxruntime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
             first = str(error).strip().partition("\n")[0]
-            raise ModelError(f"{name}: not a network that onnxruntime can run ({first})") from error
+            where = "" if chosen is providers.CPU else f" on {chosen.name}"
+            raise ModelError(f"{name}: not a network that onnxruntime can run{where} ({first})") from error
+        providers.check(chosen, self._session.get_providers(), onnxruntime.get_available_providers())
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise ModelError(f"{name}: it has {len(inputs)} inputs instead of one")
@@ -87,8 +113,37 @@ class Session:
         return answers
 
     def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
-        answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
+        with self._turn:
+            answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
         return answers
+
+
+def chosen_device(name: str) -> Device:
+    """Return the device called `name`; of `auto` it is found out once what works.
+
+    Raises:
+        ModelError: onnxruntime is broken.
+        UsageError: there is no such device, or onnxruntime does not offer it here.
+
+    """
+    if name == providers.AUTO:
+        return _best_device()
+    return providers.choose(name, runtime()[1], works=_works)
+
+
+@cache
+def _best_device() -> Device:
+    return providers.choose(providers.AUTO, runtime()[1], works=_works)
+
+
+def _works(device: Device) -> bool:
+    """Return whether a small network runs there: some libraries are missed only then."""
+    try:
+        trial = Session(read_model("mtcnn_pnet").content, name="mtcnn_pnet", device=device.name)
+        trial(np.zeros((1, 24, 24, 3), np.uint8))
+    except Exception:  # onnxruntime has a dozen unrelated exception types for this
+        return False
+    return True
 
 
 @cache

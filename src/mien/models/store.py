@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mien.errors import ModelError
+from mien.models.cache import cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class Entry:
         kind: `classifier` or `detector`.
         purpose: what it is for, in a line.
         licence: of its weights.
-        file: its file in the package.
+        file: its file, in the package or in the cache.
         sha256: of the file's content.
+        url: where it is fetched from when somebody asks for it; None for what comes with mien.
+        size: of the file in bytes; None for what comes with mien.
 
     """
 
@@ -34,6 +37,18 @@ class Entry:
     licence: str
     file: str
     sha256: str
+    url: str | None = None
+    size: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file of a model that is fetched is kept; a newer one has another name."""
+        return cache_folder() / f"{self.sha256[:16]}-{self.file}"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it needs not be fetched any more, or never."""
+        return self.url is None or self.path.is_file()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +84,7 @@ def read_model(model: str | Path) -> ModelFile:
 
     """
     if (entry := registry().get(str(model))) is not None:
-        try:
-            content = (resources.files("mien.models") / entry.file).read_bytes()
-        except OSError as error:
-            raise ModelError(f"{model}: its file is missing from the installation; install mien again") from error
-        return ModelFile(name=entry.name, content=content)
+        return _read_pulled(entry) if entry.url is not None else _read_shipped(entry)
     path = Path(model)
     try:
         return ModelFile(name=path.stem, content=path.read_bytes())
@@ -86,13 +97,38 @@ def read_model(model: str | Path) -> ModelFile:
         raise ModelError(f"{model}: the model cannot be read ({error})") from error
 
 
+def _read_shipped(entry: Entry) -> ModelFile:
+    try:
+        content = (resources.files("mien.models") / entry.file).read_bytes()
+    except OSError as error:
+        raise ModelError(f"{entry.name}: its file is missing from the installation; install mien again") from error
+    return ModelFile(name=entry.name, content=content)
+
+
+def _read_pulled(entry: Entry) -> ModelFile:
+    """Return a file from the cache; that it is the one which the registry means is seen each time."""
+    pull = f"mien models pull {entry.name}"
+    try:
+        file = ModelFile(name=entry.name, content=entry.path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelError(f"{entry.name}: it is not on this machine yet; fetch it once: {pull}") from error
+    except OSError as error:
+        raise ModelError(f"{entry.path}: it cannot be read ({error.strerror or error})") from error
+    if file.sha256 != entry.sha256:
+        raise ModelError(
+            f"{entry.name}: its file {entry.path} is damaged: sha256 {file.sha256}, not {entry.sha256}; "
+            f"fetch it again: {pull}"
+        )
+    return file
+
+
 def verify(entry: Entry) -> str | None:
     """Return what is wrong with a model's file, or None where it is the one that the registry means.
 
     Whether the network also runs is for its users to find out.
     """
     try:
-        found = read_model(entry.name).sha256
+        found = read_model(entry.name).sha256  # of one that is pulled, all of this is found out there
     except ModelError as error:
         return str(error)
     if found != entry.sha256:

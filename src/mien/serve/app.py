@@ -6,30 +6,31 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from functools import cache
+from functools import cached_property
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
-from starlette.routing import compile_path
-from starlette.types import Scope
+from starlette.routing import Route, compile_path
+from starlette.types import Receive, Scope, Send
 
 import mien
+from mien.errors import one_line
 from mien.serve import films, health, live, models, pictures
 from mien.serve.admission import Admission
 from mien.serve.disk import Disk
 from mien.serve.engine import Engine
 from mien.serve.guard import PAGE, Guard, path_of
-from mien.serve.headers import SameOrigin, SecurityHeaders
+from mien.serve.headers import Heads, SameOrigin, SecurityHeaders
 from mien.serve.hosts import AllowedHosts, checked
 from mien.serve.jobs import FilmJobs
 from mien.serve.logs import RequestLog
 from mien.serve.metrics import Metrics
 from mien.serve.openapi import describe
 from mien.serve.picture_work import PictureWork
-from mien.serve.problems import Problem
+from mien.serve.problems import NOTHING, Problem
 from mien.serve.settings import Settings
 from mien.serve.signin import ApiKey
 from mien.serve.stop import Stop
@@ -37,8 +38,6 @@ from mien.serve.storage import Storage
 
 _OWN = ("/v1/{rest:path}", "/healthz", "/readyz", "/metrics", "/openapi.json")
 _KNOWN = ("/v1/", "/healthz", "/readyz", "/metrics")
-_NOTHING = "there is nothing at this path; /openapi.json says what there is"
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"]
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -89,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
         if settings.page:
             from mien.serve.page import mount
 
-            mount(app, engine=engine, jobs=jobs, settings=settings, pictures=work)
+            mount(app, engine=engine, jobs=jobs, settings=settings, pictures=work, stop=stop)
         ending.push(held.pop_all())
     return app
 
@@ -125,6 +124,7 @@ def _add_middleware(app: FastAPI, settings: Settings, stop: Stop, disk: Disk, me
         )
     if checked(settings):
         app.add_middleware(AllowedHosts, names=settings.allowed_hosts)
+    app.add_middleware(Heads, paths=_KNOWN)
     app.add_middleware(RequestLog, metrics=metrics, route=_route)
     app.add_middleware(SecurityHeaders, origins=settings.origins)
 
@@ -138,7 +138,7 @@ def _add_errors(app: FastAPI) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        detail = _NOTHING if error.status_code == 404 else str(error.detail)
+        detail = NOTHING if error.status_code == 404 else str(error.detail)
         return Problem(error.status_code, detail, headers=error.headers).response()
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -147,26 +147,31 @@ def _add_errors(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
         return Problem(422, f"{where}: {first['msg']}").response()
 
-    @cache
-    def known() -> list[tuple[re.Pattern[str], list[str]]]:
-        paths = app.openapi()["paths"].items()
-        return [(compile_path(path)[0], [method.upper() for method in operations]) for path, operations in paths]
-
-    async def missing(request: Request) -> Response:
-        """Answer for what is no route: the page, which comes last, would take it for its own."""
-        allowed = [
-            method for pattern, methods in known() if pattern.match(path_of(request.scope)) for method in methods
-        ]
-        if allowed:
-            headers = {"Allow": ", ".join(sorted(allowed))}
-            return Problem(405, f"{request.method} is not for this path", headers=headers).response()
-        return Problem(404, _NOTHING).response()
-
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
-    for path in _OWN:
-        app.add_route(path, missing, methods=_METHODS, include_in_schema=False)
+    app.router.routes += [Route(path, _Missing(app), include_in_schema=False) for path in _OWN]
+
+
+class _Missing:
+    """Answers for what is no route: the page, which comes last, would take it for its own."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        allowed = {method for pattern, methods in self._known if pattern.match(path_of(scope)) for method in methods}
+        problem = Problem(404, NOTHING)
+        if allowed:
+            allowed |= {"HEAD"} if "GET" in allowed else set()
+            told = f"{one_line(scope['method'][:80])} is not for this path"
+            problem = Problem(405, told, headers={"Allow": ", ".join(sorted(allowed))})
+        await problem.response()(scope, receive, send)
+
+    @cached_property
+    def _known(self) -> list[tuple[re.Pattern[str], list[str]]]:
+        paths = self._app.openapi()["paths"].items()
+        return [(compile_path(path)[0], [method.upper() for method in operations]) for path, operations in paths]
 
 
 def _route(scope: Scope) -> str:

@@ -45,14 +45,14 @@ class Engine:
 
         Raises:
             ModelError: one cannot be used.
-            UsageError: two have the same name.
+            UsageError: two have the same name, or there is no such detector or device.
 
         """
         self.settings = settings
         pixels = settings.max_pixels * 1_000_000
         self.analyzers: dict[str, Analyzer] = {}
         for model in settings.models:
-            analyzer = Analyzer(model=model, max_pixels=pixels)
+            analyzer = Analyzer(model=model, detector=settings.detector, max_pixels=pixels, device=settings.device)
             name = analyzer.model.rpartition("@")[0]
             if name in self.analyzers:
                 raise UsageError(f"--model {model}: there is a model {name} already; rename the file")

@@ -107,7 +107,7 @@ class _Request:
     def _refusal(self, stop: Stop) -> Problem | None:
         """Return what is wrong with a request by its head."""
         if stop.begun.is_set():
-            return stopping()
+            return stopping(films=path_of(self._scope).startswith(FILMS))
         if self._length > self._allowed.megabytes * MEGABYTE:
             return self._too_large()
         try:

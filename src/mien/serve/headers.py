@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.guard import refuse_socket
+from mien.serve.guard import path_of, refuse_socket
 from mien.serve.problems import Problem
 
 _HEADERS = {
@@ -51,6 +51,25 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, secured)
+
+
+class Heads:
+    """Answers HEAD as GET is answered, less the body, which the server below leaves away."""
+
+    def __init__(self, app: ASGIApp, *, paths: tuple[str, ...]) -> None:
+        """Wrap `app`; what begins with one of `paths` is answered so."""
+        self._app, self._paths = app, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not path_of(scope).startswith(self._paths):
+            await self._app(scope, receive, send)
+            return
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            scope["route"] = asked.get("route")  # which the log tells
 
 
 class SameOrigin:

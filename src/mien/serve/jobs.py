@@ -24,6 +24,7 @@ from mien.timeline.summary import duration
 
 __all__ = ["FilmJobs", "Job"]
 
+_NONE = "there is no such film: it was deleted, its time was over, or the server was started anew; send it again"
 _NAME = 200  # characters of a film's name
 _BREAKS_OFF = 5.0  # seconds after which a film that has gone over its time, and gives no frame, is made to end
 
@@ -33,13 +34,14 @@ class FilmJobs:
 
     Attributes:
         storage: where everything is.
+        disk: what there is room for.
 
     """
 
     def __init__(self, engine: Engine, settings: Settings, storage: Storage, disk: Disk) -> None:
         """Begin to wait for films."""
-        self.storage = storage
-        self._engine, self._settings, self._disk = engine, settings, disk
+        self.storage, self.disk = storage, disk
+        self._engine, self._settings = engine, settings
         self._change = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self._work: dict[str, FilmWork] = {}
@@ -135,7 +137,7 @@ class FilmJobs:
         """
         job = self._jobs.get(identity)
         if job is None:
-            raise Problem(404, "there is no such film; it may have been deleted, or its time was over")
+            raise Problem(404, _NONE)
         return job
 
     def cancel(self, identity: str) -> Job:
@@ -211,7 +213,7 @@ class FilmJobs:
                 work = self._work[job.id]
                 work.deadline = time.monotonic() + self._settings.max_film_seconds
                 self._change.notify_all()
-            error = work.run(self._engine, self._settings, self._disk)
+            error = work.run(self._engine, self._settings, self.disk)
             _remove(work.film)
             with self._change:
                 if job.cancelled:
@@ -232,7 +234,7 @@ class FilmJobs:
 
         """
         most = self._settings.max_duration
-        self._disk.check(anew=True)
+        self.disk.check(anew=True)
         try:
             with open_media(path, name=name, max_pixels=self._settings.max_film_pixels * 1_000_000) as media:
                 length = media.duration

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
+NOTHING = "there is nothing at this path; /openapi.json says what there is"
 
 
 class Problem(Exception):  # noqa: N818  # the word of RFC 9457
@@ -47,9 +48,10 @@ def busy(detail: str = "the queue is full; try again in a moment", *, seconds: i
     return Problem(429, detail, headers={"Retry-After": str(seconds)})
 
 
-def stopping() -> Problem:
-    """Return 503: the server is about to end."""
-    return Problem(503, "the server is stopping", headers={"Retry-After": "10"})
+def stopping(*, films: bool = False) -> Problem:
+    """Return 503: the server is about to end, and with it all `films`, if it is these that are asked for."""
+    told = "; films are lost with it, and what came of them: send yours again when it is back" if films else ""
+    return Problem(503, f"the server is stopping{told}", headers={"Retry-After": "10"})
 
 
 def reason(error: object, flag: str) -> str:

@@ -62,7 +62,8 @@ class _Protocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._watch()
+        if self.transport.get_protocol() is self:  # a WebSocket has another by now
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._rest()

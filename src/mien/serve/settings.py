@@ -29,6 +29,8 @@ class Settings:
         allowed_hosts: names under which clients may ask for the server, besides this machine's own; none by default,
             and then any name does, unless it listens on this machine alone and without a key.
         page: show the page at `/`.
+        detector: how faces are found.
+        device: what networks are computed on.
         max_body: megabytes of a request with pictures.
         max_film: megabytes of a request with a film.
         max_pixels: of one picture, in millions.
@@ -53,6 +55,8 @@ class Settings:
     origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     page: bool = True
+    detector: str = "mtcnn"
+    device: str = "cpu"
     max_body: int = 32
     max_film: int = 512
     max_pixels: int = 50

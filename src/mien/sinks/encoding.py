@@ -17,9 +17,9 @@ from mien.drawing.layout import FIRST, lay_out
 from mien.drawing.painting import paint
 from mien.errors import OutputError, SourceError
 from mien.results import Frame, Result
-from mien.sinks.partial import Partial, writing
 from mien.sinks.sound import Sound
 from mien.sources.container import open_file, video_stream
+from mien.whole import Partial, writing
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -11,7 +11,7 @@ from typing import Any
 from mien.emotions import Emotion
 from mien.errors import MissingExtraError, OutputError
 from mien.results import SCHEMA, Frame, Result, columns
-from mien.sinks.partial import Partial, writing
+from mien.whole import Partial, writing
 
 _GROUP = 4096  # rows that are held and then written together
 _TYPES = {

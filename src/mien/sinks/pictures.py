@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from PIL import Image
 from mien.drawing import annotate
 from mien.errors import OutputError
 from mien.results import Frame, Result
+from mien.whole import whole_file
 
 _KEPT = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 
@@ -47,19 +49,13 @@ def save_picture(image: Image.Image, target: Path) -> None:
         OutputError: it cannot be written.
 
     """
+    content = io.BytesIO()  # where Pillow writes a JPEG to a file itself, it does not notice that the disk is full
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{target.parent}: cannot be made ({error.strerror or error})") from error
-    partial = target.with_name(target.name + ".partial")
-    try:
-        image.save(partial, format=_KEPT[target.suffix.lower()], quality=95)
-        partial.replace(target)
+        image.save(content, format=_KEPT[target.suffix.lower()], quality=95)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{target}: the picture cannot be written ({reason})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        raise OutputError(f"{target}: the picture cannot be written ({error})") from error
+    with whole_file(target) as partial:
+        partial.write_bytes(content.getbuffer())
 
 
 class AnnotatedPictures:

@@ -11,7 +11,7 @@ from typing import Protocol, TextIO
 
 from mien.emotions import Emotion
 from mien.results import Frame, Result, columns
-from mien.sinks.partial import Partial, writing
+from mien.whole import Partial, writing
 
 
 class Format(Protocol):

@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from mien.errors import MissingExtraError
 from mien.sources.naming import source_error
+from mien.sources.tags import bound_tags
 
 MAX_PIXELS = 80_000_000
 """A picture with more pixels is refused unless the limit is raised: decoding takes some ten bytes a pixel."""
@@ -95,6 +96,7 @@ def recognise_picture(stream: BinaryIO, head: bytes, name: str, max_pixels: int)
         SourceError: it is damaged at its beginning, or too large.
 
     """
+    bound_tags()
     heic = _is_heic(head)
     if heic:
         _learn_heic(name)

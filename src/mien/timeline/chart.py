@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 import numpy as np
 
 from mien.emotions import COLOURS, Emotion
-from mien.errors import DataError, MissingExtraError, OutputError, UsageError, one_line
+from mien.errors import DataError, MissingExtraError, UsageError, one_line
 from mien.results import Result
 from mien.timeline.bins import Bins, Curve
 from mien.timeline.pace import Pace
@@ -27,6 +27,7 @@ from mien.timeline.summary import (
     told_of_nobody,
     told_of_rest,
 )
+from mien.whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,20 +128,10 @@ def draw_timeline(
         raise DataError("there is no film among the results: a chart over time needs frames that have a time")
     chart = _draw(summary, bins, form, min_seconds)
     if isinstance(target, Path):
-        _write(chart, target)
+        write_whole(target, chart)
     else:
         target.write(chart)
     return summary
-
-
-def _write(chart: bytes, target: Path) -> None:
-    partial = target.with_name(target.name + ".partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(chart)
-        partial.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
 
 
 def _draw(summary: Summary, bins: Bins, form: Form, min_seconds: float | None) -> bytes:

@@ -22,7 +22,7 @@ _ROWS = 4096  # of a Parquet file
 _BETWEEN = re.compile(r"[\s,\[]*")
 
 
-def read_results(path: Path) -> Iterator[Result]:
+def read_results(path: str | Path) -> Iterator[Result]:
     """Yield the results in a file that `mien analyze` wrote: .jsonl, .json, .csv or .parquet.
 
     Of what an interrupted run left (NAME.jsonl.partial) the half record at the end is passed over. The rows of a
@@ -34,6 +34,7 @@ def read_results(path: Path) -> Iterator[Result]:
         MissingExtraError: the file is Parquet, and pyarrow is not installed.
 
     """
+    path = Path(path)
     partial = path.suffix.lower() == ".partial"
     suffix = Path(path.stem if partial else path.name).suffix.lower()
     if suffix not in _READERS:

@@ -9,11 +9,11 @@ import onnx
 
 from mien.classifier import Classifier
 from mien.datasets.labelled import LabelledFaces
-from mien.errors import OutputError
 from mien.evaluation.calibration import fit_temperature
 from mien.evaluation.truth import labellings, positions
 from mien.models.metadata import KEY, Metadata
 from mien.models.session import Session
+from mien.whole import whole_file
 
 
 def calibrated(session: Session, metadata: Metadata, faces: LabelledFaces, *, name: str) -> Metadata:
@@ -41,12 +41,5 @@ def save(model: onnx.ModelProto, metadata: Metadata, file: Path) -> None:
 
     """
     onnx.helper.set_model_props(model, {KEY: metadata.to_json()})
-    partial = file.with_name(file.name + ".partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(file) as partial:
         onnx.save(model, partial)
-        partial.replace(file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import logging
 import shlex
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,13 @@ from mien.training.description import calibrated, save
 from mien.training.folder import RunFolder, fingerprint
 from mien.training.networks.embedded import build_network
 from mien.training.networks.opening import rebuild
-from mien.training.recipe import AdaptationRecipe, EmbeddedRecipe, TransferRecipe, shipped_recipe
+from mien.training.recipe import (
+    AdaptationRecipe,
+    EmbeddedRecipe,
+    TransferRecipe,
+    differences,
+    nearest_shipped,
+)
 from mien.training.targets import FER2013_OUTPUT, PIXEL_MEAN, PIXEL_SCALE, VOTES_OUTPUT
 from mien.training.transfer import build_transfer, parted
 
@@ -239,13 +245,11 @@ def _loaded(network: Network, run: RunFolder, *, last: bool) -> Network:
 
 def _command(recipe: EmbeddedRecipe | TransferRecipe, facts: Mapping[str, Any], licence: str) -> str:
     """Return the commands that make the model again."""
-    name = str(facts["recipe"])
-    shipped = shipped_recipe(name)
+    name, shipped = nearest_shipped(recipe)  # whichever it was made from: what differs is told
     changed = [
-        f" --set {shlex.quote(f'{field.name}={recipe.value_as_toml(field.name)}')}"
-        for field in fields(recipe)
-        if getattr(recipe, field.name) != getattr(shipped, field.name)
-        and not (facts.get("init") and field.name in ("backbone", "weights", "sha256"))  # which --init comes before
+        f" --set {shlex.quote(f'{setting}={recipe.value_as_toml(setting)}')}"
+        for setting in differences(recipe, shipped)
+        if not (facts.get("init") and setting in ("backbone", "weights", "sha256"))  # which --init comes before
     ]
     begun = "".join(f" --teacher {run}" for run in facts.get("teachers", ()))
     if facts.get("init"):

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mien.training.folder import RunFolder
 from mien.training.job import Batch, Job, Trainable
+from mien.whole import whole_file, write_whole
 
 _CELL = 96  # pixels of a picture in a grid
 _COLUMNS = 8
@@ -54,9 +55,7 @@ def write_report(folder: RunFolder, name: str, job: Job, shown: Batch) -> None:
     lines += ["Pictures as they are shown in training:", "", "![Training pictures](seen.png)", ""]
     lines += ["What the best epoch says of pictures to choose by (wanted in brackets where it errs):", ""]
     lines += ["![Predictions](predictions.png)", ""]
-    partial = folder.report.with_name(folder.report.name + ".partial")
-    partial.write_text("\n".join(lines), "utf-8")
-    partial.replace(folder.report)
+    write_whole(folder.report, "\n".join(lines).encode())
 
 
 def _epochs(metrics: Path) -> list[dict[str, str]]:
@@ -103,6 +102,5 @@ def _grid(pictures: NDArray[np.uint8], texts: list[tuple[str, tuple[int, int, in
 
 
 def _save(image: Image.Image, target: Path) -> None:
-    partial = target.with_name(target.name + ".partial")
-    image.save(partial, format="PNG")
-    partial.replace(target)
+    with whole_file(target) as partial:
+        image.save(partial, format="PNG")

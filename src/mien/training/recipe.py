@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
+from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from mien.emotions import SETS
@@ -233,25 +234,42 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """Return the file of the shipped recipe `name`, which says what each key means.
+    """Return the shipped recipe `name`, whose file says what each key means, or the one in a file NAME.toml.
 
     Raises:
-        UsageError: there is no such recipe.
+        UsageError: there is no such recipe, or its file cannot be read.
 
     """
-    if name not in recipe_names():
-        raise UsageError(f"there is no recipe {name!r}; there are {', '.join(recipe_names())}")
-    return (resources.files("mien.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+    if name in recipe_names():
+        return (resources.files("mien.training") / "recipes" / f"{name}.toml").read_text("utf-8")
+    if not name.endswith(".toml"):
+        raise UsageError(
+            f"there is no recipe {name!r}; there are {', '.join(recipe_names())}, or name a file of your own: "
+            "NAME.toml, which may begin as a copy (--show)"
+        )
+    try:
+        return Path(name).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{name}: the recipe cannot be read ({getattr(error, 'strerror', None) or error})"
+        ) from error
 
 
-def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
-    """Return the shipped recipe `name` with `overrides` such as `"epochs=2"` (the value is TOML).
+def read_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """Return the shipped recipe `name`, or the one in a file NAME.toml, with `overrides`.
+
+    Args:
+        name: of the recipe, or the path of its file.
+        overrides: such as `"epochs=2"`; the value is TOML.
 
     Raises:
-        UsageError: there is no such recipe, or an override has an unknown key or a value of a wrong type.
+        UsageError: there is no such recipe, it is none, or an override has an unknown key or a value of a wrong type.
 
     """
-    values = tomllib.loads(recipe_text(name))
+    try:
+        values = tomllib.loads(recipe_text(name))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{name}: not TOML ({error})") from error
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals:
@@ -263,6 +281,18 @@ def shipped_recipe(name: str, overrides: Sequence[str] = ()) -> AnyRecipe:
         except tomllib.TOMLDecodeError:
             values[key.strip()] = text.strip()
     return _checked(values)
+
+
+def nearest_shipped(recipe: Recipe) -> tuple[str, AnyRecipe]:
+    """Return the shipped recipe of the same kind that differs from `recipe` in the fewest settings, and its name."""
+    shipped = [(name, read_recipe(name)) for name in recipe_names()]
+    same_kind = [(name, one) for name, one in shipped if type(one) is type(recipe)]
+    return min(same_kind, key=lambda entry: len(differences(recipe, entry[1])))
+
+
+def differences(one: Recipe, other: AnyRecipe) -> list[str]:
+    """Return the names of the settings that differ between two recipes of one kind."""
+    return [field.name for field in fields(one) if getattr(one, field.name) != getattr(other, field.name)]
 
 
 def parse_recipe(text: str) -> AnyRecipe:

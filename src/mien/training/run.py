@@ -96,7 +96,7 @@ def train(
             loader,
             DataLoader(job.validation, batch_size=256),
             ckpt_path=folder.last if resume else None,
-            weights_only=False if resume else None,
+            weights_only=True,
         )
     if rank == 0:
         shown: Batch = next(iter(DataLoader(job.validation, batch_size=48)))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 from pathlib import Path
+from unicodedata import normalize
 from urllib.parse import quote
 
 from mien.collect.failures import FetchError
@@ -45,14 +46,18 @@ class Local:
 
     async def search(self, query: Query, text: str, following: str | None) -> Page:
         """Return the pictures in the folder of the label, or else those with all words of `query` in their names."""
-        own = self._folder / query.label
-        if own.is_dir():
-            chosen = {url: path for url, path in self._pictures.items() if path.is_relative_to(own)}
-        else:
+        label = _composed(query.label)
+        chosen = {url: path for url, path in self._pictures.items() if self._class(path) == label}
+        if not chosen:
             words = _words(query.word)
             chosen = {url: path for url, path in self._pictures.items() if words <= _words(path.stem)}
         results = (Found(url, title=as_text(path.name), licence=OWN) for url, path in chosen.items())
         return Page(tuple(results), None)
+
+    def _class(self, path: Path) -> str:
+        """Return the folder within the folder that a picture is in."""
+        *folders, _ = path.relative_to(self._folder).parts
+        return _composed(folders[0]) if folders else ""
 
     async def fetch(self, url: str) -> bytes:
         """Return the bytes of a picture in the folder."""
@@ -75,4 +80,9 @@ class Local:
 
 
 def _words(text: str) -> set[str]:
-    return set(_WORD.findall(text.casefold()))
+    return set(_WORD.findall(_composed(text).casefold()))
+
+
+def _composed(text: str) -> str:
+    """Return `text` with letters and their accents as one, which some systems take apart in names."""
+    return normalize("NFC", text)

@@ -48,9 +48,8 @@ class Openverse:
                 url, headers=self._headers, pause=_PAUSE, max_bytes=MAX_ANSWER, patience=SEARCH
             )
             answer = json.loads(body)
-            suitable = (result for result in answer["results"] if result["url"] and not result.get("mature"))
-            results = tuple(_found(result) for result in suitable)
-            last = number >= min(answer["page_count"], _PAGES) or not answer["results"]
+            results = tuple(_found(result) for result in answer["results"] if _is_suitable(result))
+            last = not number < min(_PAGES, answer["page_count"]) or not answer["results"]
         except FetchError as error:
             raise ProviderError(str(error)) from error
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -62,10 +61,16 @@ class Openverse:
         return await self._fetcher.get(url)
 
 
+def _is_suitable(result: object) -> bool:
+    """Return whether a result has an address and is for everyone; one that is broken spoils no others."""
+    return isinstance(result, dict) and isinstance(result.get("url"), str) and not result.get("mature")
+
+
 def _found(result: dict[str, Any]) -> Found:
-    licence = as_text(result.get("license"))
+    named = result.get("license")
+    licence = as_text(named) if isinstance(named, str) else ""  # what is no text names none
     return Found(
-        url=str(result["url"]),
+        url=result["url"],
         page=as_link(result.get("foreign_landing_url")),
         title=as_text(result.get("title")),
         licence=creative_commons(licence, as_text(result.get("license_version"))) if licence else "",

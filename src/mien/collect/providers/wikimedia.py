@@ -58,7 +58,8 @@ class Wikimedia:
             if "error" in answer:
                 error = answer["error"]
                 raise ProviderError(as_text(f"{error.get('code')}: {error.get('info')}", longest=200))
-            pages = sorted(answer.get("query", {}).get("pages", ()), key=lambda page: page.get("index", 0))
+            pages = [page for page in answer.get("query", {}).get("pages", ()) if isinstance(page, dict)]
+            pages.sort(key=lambda page: page.get("index", 0))
             results = tuple(found for page in pages if (found := _found(page)) is not None)
             after = answer.get("continue")
             last = after is None or number >= _PAGES
@@ -111,10 +112,10 @@ def _found(page: dict[str, Any]) -> Found | None:
     info = page["imageinfo"][0]
     about = info.get("extmetadata") or {}
     url = info.get("thumburl") or info.get("url")
-    if not url or not str(info.get("mime", "image/")).startswith("image/"):
+    if not isinstance(url, str) or not url or not str(info.get("mime", "image/")).startswith("image/"):
         return None
     return Found(
-        url=str(url),
+        url=url,
         page=as_link(info.get("descriptionurl")),
         title=_said(about, "ObjectName") or as_text(page.get("title")).removeprefix("File:"),
         licence=_said(about, "LicenseShortName"),
@@ -126,11 +127,12 @@ def _found(page: dict[str, Any]) -> Found | None:
 def _said(about: dict[str, Any], key: str) -> str:
     """Return one of the facts about a file, which are written in HTML, as text."""
     value = about.get(key)
-    if not isinstance(value, dict):
+    said = value.get("value") if isinstance(value, dict) else None
+    if not isinstance(said, str):
         return ""
     text = _Text()
     try:
-        text.feed(str(value.get("value") or "")[:_LONGEST])  # time grows with the square of the length
+        text.feed(said[:_LONGEST])  # time grows with the square of the length
         text.close()
     except AssertionError:  # html.parser on declarations that are none; what it read before stays
         pass

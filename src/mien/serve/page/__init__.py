@@ -7,23 +7,29 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
 from mien.serve.engine import Engine
 from mien.serve.jobs import FilmJobs
-from mien.serve.page.fence import Fence
 from mien.serve.page.uploads import Uploads
 from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
+from mien.serve.stop import Stop
+
+if TYPE_CHECKING:
+    from mien.serve.page.blocks import Page
+    from mien.serve.page.sessions import Sessions
 
 __all__ = ["mount"]
 
 _ICON = Path(__file__).with_name("icon.png")
 
 
-def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings) -> None:
+def mount(
+    app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, stop: Stop
+) -> None:
     """Show the page at `/`, below every route that `app` has by now.
 
     Args:
@@ -32,31 +38,40 @@ def mount(app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork
         jobs: analyse films.
         pictures: analyse pictures, as there is room.
         settings: limits, and for how long files are kept.
+        stop: tells when the server stops.
 
     """
     uploads = Uploads(keep=settings.keep)
     pictures.disk.watch(uploads.folder)
     try:
-        _build(app, engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
+        page = _built(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
+        sessions = _put(app, page, settings, uploads)
     except BaseException:
         uploads.close()
         raise
-    _close_with(app, uploads)
+    _close_with(app, uploads, sessions)
 
 
-def _build(
-    app: FastAPI, *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads
-) -> None:
+def _built(
+    *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads, stop: Stop
+) -> Page:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")  # of which it draws up statistics at each event
 
     # Gradio reads the environment as it is imported
-    import gradio as gr
-
     from mien.serve.page.blocks import build
 
+    return build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads, stop=stop)
+
+
+def _put(app: FastAPI, page: Page, settings: Settings, uploads: Uploads) -> Sessions:
+    import gradio as gr
+
+    from mien.serve.page.fence import Fence
+    from mien.serve.page.sessions import Sessions
+
     here = Path(__file__).parent
-    page = build(engine=engine, jobs=jobs, pictures=pictures, settings=settings, uploads=uploads)
     gr.mount_gradio_app(
         app,
         page,
@@ -79,7 +94,10 @@ def _build(
     )
     mounted: Any = app.routes[-1]
     events = {number: len(event.inputs) for number, event in page.fns.items() if event.fn is not None}
-    mounted.app = Fence(mounted.app, uploads=uploads, events=events)  # around what answers for Gradio's failures too
+    sessions = Sessions(page)
+    # around what answers for Gradio's failures too
+    mounted.app = Fence(mounted.app, uploads=uploads, events=events, sessions=sessions)
+    return sessions
 
 
 def _theme() -> Any:
@@ -102,13 +120,13 @@ def _theme() -> Any:
     )
 
 
-def _close_with(app: FastAPI, uploads: Uploads) -> None:
+def _close_with(app: FastAPI, uploads: Uploads, sessions: Sessions) -> None:
     """Delete old files while the app runs, and all when it ends."""
     inner = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
-        task = asyncio.create_task(_sweep(uploads))
+        task = asyncio.create_task(_sweep(uploads, sessions))
         try:
             async with inner(app) as state:
                 yield state
@@ -121,7 +139,8 @@ def _close_with(app: FastAPI, uploads: Uploads) -> None:
     app.router.lifespan_context = lifespan
 
 
-async def _sweep(uploads: Uploads) -> None:
+async def _sweep(uploads: Uploads, sessions: Sessions) -> None:
     while True:
-        await asyncio.sleep(min(30.0, uploads.keep / 2))
+        await asyncio.sleep(min(10.0, uploads.keep / 2))
+        await sessions.sweep()
         await asyncio.to_thread(uploads.sweep)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.serve.problems import MEDIA_TYPE, Problem
 
 _MOST = 1 << 16  # bytes of an error that are looked at
+_KEPT = ("Allow", "Content-Range")  # of its headers
 
 
 class Answer:
@@ -31,6 +32,7 @@ class Answer:
         self.begun = self._ended = self._streams = False
         self._status = 0  # of an error that is held back
         self._told = bytearray()
+        self._headers: dict[str, str] = {}
 
     async def of(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
         """Answer with what `app` answers.
@@ -49,7 +51,7 @@ class Answer:
             if not self._ended:
                 await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         if self._status:
-            raise Problem(self._status, _detail(self._status, bytes(self._told)))
+            raise Problem(self._status, _detail(self._status, bytes(self._told)), headers=self._headers)
 
     async def __call__(self, message: Message) -> None:
         """Take a message of Gradio's."""
@@ -57,6 +59,7 @@ class Answer:
             headers = MutableHeaders(scope=message)
             if message["status"] >= HTTPStatus.BAD_REQUEST and headers.get("content-type") != MEDIA_TYPE:
                 self._status = message["status"]
+                self._headers = {name: headers[name] for name in _KEPT if name in headers}
                 return
             self.begun = True
             self._streams = headers.get("content-type", "").startswith("text/event-stream")

@@ -17,6 +17,7 @@ from mien.serve.page.uploads import Uploads
 from mien.serve.page.webcam import webcam_tab
 from mien.serve.picture_work import PictureWork
 from mien.serve.settings import Settings
+from mien.serve.stop import Stop
 
 TITLE = "mien: facial expressions"
 
@@ -65,7 +66,9 @@ class Page(gr.Blocks):
             raise gr.Error(told, print_exception=False) from error
 
 
-def build(*, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads) -> Page:
+def build(
+    *, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Settings, uploads: Uploads, stop: Stop
+) -> Page:
     """Return the page."""
     models = list(engine.analyzers)
     choices = emotion_choices(engine, None)
@@ -83,22 +86,23 @@ def build(*, engine: Engine, jobs: FilmJobs, pictures: PictureWork, settings: Se
             with gr.Tab("Picture", id="picture"):
                 picture_tab(pictures=pictures, uploads=uploads, emotions=emotions, model=model)
             with gr.Tab("Video", id="video"):
-                film_tab(jobs=jobs, uploads=uploads, emotions=emotions, model=model)
+                film_tab(jobs=jobs, uploads=uploads, stop=stop, emotions=emotions, model=model)
             with gr.Tab("Webcam", id="webcam"):
                 webcam_tab(emotions=emotions, model=model)
         gr.HTML(_NOTICE.format(keep=keep), apply_default_css=False)
 
         if len(models) > 1:
 
-            def offered(name: str, now: str) -> object:
-                choices = emotion_choices(engine, name)
-                kept = now if now in (value for _, value in choices) else ALL
+            def offered(name: object, now: object) -> object:
+                choices = emotion_choices(engine, name if isinstance(name, str) and name in models else None)
+                kept = now if now in [value for _, value in choices] else ALL
                 return gr.update(choices=choices, value=kept, info=emotion_info(choices) or "")
 
             model.change(
                 offered,
                 inputs=[model, emotions],
                 outputs=[emotions],
+                preprocess=False,
                 api_visibility="private",
                 show_progress="hidden",
                 concurrency_limit=None,

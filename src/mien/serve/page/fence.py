@@ -9,44 +9,52 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve.guard import PAGE, UPLOAD, path_of
 from mien.serve.page.answers import Answer
+from mien.serve.page.sessions import Sessions
+from mien.serve.page.transfers import Transfers
 from mien.serve.page.uploads import Uploads
-from mien.serve.problems import Problem
+from mien.serve.problems import NOTHING, Problem
 
 _FILE = f"{PAGE}file="
 _EVENT = f"{PAGE}queue/join"
+_STREAM = f"{PAGE}queue/data"
+_PROGRESS = f"{PAGE}upload_progress"
 _READABLE = re.compile(
     r"/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|(static|assets|svelte)/.*)?"
-    r"|/gradio_api/(startup-events|app_id|theme\.css|heartbeat/[\w-]+|queue/(data|status)|upload_progress)"
+    r"|/gradio_api/(startup-events|app_id|theme\.css|heartbeat/[\w-]+|queue/(data|status))"
 )
-_WRITABLE = (_EVENT, UPLOAD, f"{PAGE}cancel", f"{PAGE}reset")
+_WRITABLE = (_EVENT, f"{PAGE}cancel", f"{PAGE}reset")
 _LASTING = "/assets/"
-_MAX_EVENT = 1 << 20
+_MAX_EVENT = 1 << 16  # bytes; Gradio keeps events in memory until their answers are fetched
+_SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)  # Gradio remembers the names of thousands of them
 _SCHEME = re.compile(r"\s*(//|[a-z][a-z0-9+.-]*://|data:|file:)", re.IGNORECASE)
 
 
 class Fence:
     """ASGI middleware before Gradio's app."""
 
-    def __init__(self, app: ASGIApp, *, uploads: Uploads, events: Mapping[int, int]) -> None:
+    def __init__(self, app: ASGIApp, *, uploads: Uploads, events: Mapping[int, int], sessions: Sessions) -> None:
         """Guard Gradio's `app`.
 
         Args:
             app: Gradio's.
             uploads: the only files that there are.
             events: how many values each event takes that the page can send.
+            sessions: who has sent some.
 
         """
         self._app = app
-        self._uploads = uploads
-        self._events = events
+        self._uploads, self._transfers = uploads, Transfers(uploads)
+        self._events, self._sessions = events, sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a problem document."""
@@ -58,11 +66,39 @@ class Fence:
             return
         answer = Answer(send, lasting=path_of(scope).startswith(_LASTING))
         try:
-            await answer.of(self._app, scope, await self._checked(scope, receive))
+            own = await self._transferred(scope, receive)
+            if own is not None:
+                await answer.of(own, scope, receive)
+                return
+            checked = await self._checked(scope, receive)
+            with self._listening(scope):
+                await answer.of(self._app, scope, checked)
         except Problem as error:
             if answer.begun:
                 raise
             await error.response()(scope, receive, send)
+
+    def _listening(self, scope: Scope) -> AbstractContextManager[None]:
+        sessions = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [])
+        if path_of(scope) == _STREAM and sessions and _SESSION.fullmatch(sessions[0]):
+            return self._sessions.listening(sessions[0])
+        return nullcontext()
+
+    async def _transferred(self, scope: Scope, receive: Receive) -> ASGIApp | None:
+        """Return the answer to a request that is about files alone; Gradio has no part in these.
+
+        Raises:
+            Problem: there is no such file, or what comes is none.
+
+        """
+        path, reads = path_of(scope).rstrip("/"), scope["method"] in ("GET", "HEAD")
+        if path == UPLOAD and scope["method"] == "POST":
+            return await self._transfers.up(Request(scope, receive))
+        if path == _PROGRESS and scope["method"] == "GET":
+            return await self._transfers.how_far(Request(scope, receive))
+        if path.startswith(_FILE) and reads:
+            return self._transfers.down(path.removeprefix(_FILE))
+        return None
 
     async def _checked(self, scope: Scope, receive: Receive) -> Receive:
         """Return how the body is to be read.
@@ -73,21 +109,15 @@ class Fence:
         """
         path = path_of(scope)
         query = unquote(scope.get("query_string", b"").decode("latin-1"))
-        if path.startswith(_FILE):
-            if scope["method"] not in ("GET", "HEAD") or not self._uploads.holds(path.removeprefix(_FILE)):
-                raise Problem(403, "there is no such file here")
-            return receive
         if scope["method"] in ("GET", "HEAD"):
             if not _READABLE.fullmatch(path):
-                raise Problem(403, "the page does not offer this")
+                raise Problem(403, "the page does not offer this") if path.startswith(PAGE) else Problem(404, NOTHING)
             # of what is shown at other paths, Gradio reads nothing that could be an address: links may carry any
             if path.startswith(PAGE) and any(_SCHEME.match(part.partition("=")[2]) for part in query.split("&")):
                 raise Problem(403, "nothing is fetched from other addresses")
             return receive
         if scope["method"] != "POST" or path.rstrip("/") not in _WRITABLE:
             raise Problem(403, "the page does not offer this; programs use /v1")
-        if path.rstrip("/") == UPLOAD:
-            return receive
         body = await _read(receive)
         try:
             event = json.loads(body)
@@ -99,7 +129,7 @@ class Fence:
         return _replay(json.dumps(event).encode(), receive)
 
     def _check_event(self, event: object) -> None:
-        """Refuse what Gradio would break on."""
+        """Refuse what Gradio would break on, and what it would have to remember too much for."""
         number = event.get("fn_index") if isinstance(event, dict) else None
         takes = self._events.get(number) if type(number) is int else None
         if takes is None:
@@ -107,6 +137,10 @@ class Fence:
         data = event.get("data") if isinstance(event, dict) else None
         if not isinstance(data, list) or len(data) != takes:
             raise Problem(422, f"data: this event takes a list of {takes}")
+        session = event.get("session_hash") if isinstance(event, dict) else None
+        if not isinstance(session, str) or not _SESSION.fullmatch(session):
+            raise Problem(422, "session_hash: it has letters, digits and dashes, 64 at most")
+        self._sessions.begin(session)
 
     def _check_files(self, event: object) -> None:
         """Refuse files and addresses that are not this server's; the rest of the addresses Gradio makes itself."""

@@ -18,7 +18,8 @@ from mien.serve.page.choices import chosen
 from mien.serve.page.film_run import FilmRuns
 from mien.serve.page.outcome import Changes, Outcome, outcome
 from mien.serve.page.uploads import Uploads, file_name
-from mien.serve.problems import Problem
+from mien.serve.problems import Problem, stopping
+from mien.serve.stop import Stop
 from mien.timeline.summary import clock, duration
 
 _FILES = {
@@ -38,7 +39,7 @@ _BEGIN = """() => {
 }"""
 
 
-def film_tab(*, jobs: FilmJobs, uploads: Uploads, emotions: gr.Radio, model: gr.Radio) -> None:
+def film_tab(*, jobs: FilmJobs, uploads: Uploads, stop: Stop, emotions: gr.Radio, model: gr.Radio) -> None:
     """Build the tab."""
     with gr.Row(elem_classes="mien-columns"):
         tab = _Tab.build()
@@ -59,6 +60,8 @@ def film_tab(*, jobs: FilmJobs, uploads: Uploads, emotions: gr.Radio, model: gr.
             wanted = model if isinstance(model, str) else None
             job = await film.start(path, name=name, model=wanted, emotions=chosen(emotions))
             while job is not None and not film.is_off and not job.wait(0):
+                if stop.begun.is_set():
+                    raise stopping(films=True)
                 yield {tab.shown.status: progress(job)}
                 await asyncio.sleep(_EVERY)
             if job is None or film.is_off:
@@ -74,11 +77,11 @@ def film_tab(*, jobs: FilmJobs, uploads: Uploads, emotions: gr.Radio, model: gr.
         finally:  # also where the visitor has left: whatever was to be kept has been put among the downloads
             runs.end(token, film)
 
-    async def stop(token: object) -> Changes:
+    async def call_off(token: object) -> Changes:
         await asyncio.to_thread(runs.call_off, str(token))
         return tab.idle(_CANCELLED)
 
-    tab.wire(run, stop, emotions=emotions, model=model)
+    tab.wire(run, call_off, emotions=emotions, model=model)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +124,7 @@ class _Tab:
         return cls(film, predict, cancel, gr.Textbox(visible=False), shown, annotated, timeline, summary)
 
     def wire(
-        self, run: Callable[..., object], stop: Callable[..., object], *, emotions: gr.Radio, model: gr.Radio
+        self, run: Callable[..., object], call_off: Callable[..., object], *, emotions: gr.Radio, model: gr.Radio
     ) -> None:
         """Let the buttons do what they say; Gradio waits for an upload before it sends what needs the film."""
         self.predict.click(
@@ -144,7 +147,7 @@ class _Tab:
             trigger_mode="multiple",
         )
         self.cancel.click(
-            stop,
+            call_off,
             js="() => [window.mienFilm]",
             inputs=[self.token],
             outputs=outputs,

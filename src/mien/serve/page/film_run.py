@@ -110,6 +110,10 @@ class FilmRun:
         """Return a file for the job to cut short and delete, so that the film can be analysed again.
 
         It lies with the jobs' own files: those of the page are deleted after a while, and the film may have to wait.
+
+        Raises:
+            Problem: there is no room for it (507).
+
         """
         own: Path | None = None
         whole = False
@@ -117,6 +121,7 @@ class FilmRun:
             own = self._jobs.storage.file(path.suffix)
             with path.open("rb") as source, own.open("wb") as target:
                 while not self.is_off and (part := source.read(_PART)):
+                    self._jobs.disk.add(len(part))
                     target.write(part)
             whole = not self.is_off
         except OSError as error:

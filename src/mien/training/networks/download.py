@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tempfile
 from http.client import HTTPException, HTTPMessage
@@ -14,24 +13,12 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from mien.errors import ModelError, UsageError
+from mien.models.cache import cache_folder, is_offline
 
 SCHEMES = ("https",)
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
 _PIECE = 1 << 20
-
-
-def cache_folder() -> Path:
-    """Return where downloads are kept: MIEN_CACHE, or `mien` in XDG_CACHE_HOME, which is ~/.cache by default."""
-    if own := os.environ.get("MIEN_CACHE"):
-        return Path(own)
-    general = os.environ.get("XDG_CACHE_HOME")
-    return (Path(general) if general else Path.home() / ".cache") / "mien"
-
-
-def is_offline() -> bool:
-    """Return whether MIEN_OFFLINE forbids the network."""
-    return os.environ.get("MIEN_OFFLINE", "") not in ("", "0")
 
 
 def download(url: str, *, sha256: str) -> Path:

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
 from mien.errors import ModelError, OutputError
+from mien.models.cache import is_offline
 from mien.training.networks.backbone import Backbone
-from mien.training.networks.download import is_offline
 from mien.training.networks.grey import GreyConvolution
 
 DEFAULT = "microsoft/resnet-50"
@@ -88,7 +88,7 @@ def open_resnet(source: str | Path = DEFAULT) -> ResNet:
     Args:
         source: a folder written by `ResNet.save` or by transformers' `save_pretrained`, the `model.safetensors`
             in one, or a name on the Hugging Face hub, which is fetched into its cache unless HF_HUB_OFFLINE or
-            MIEN_OFFLINE is set.
+            MIEN_OFFLINE is set; NAME@REVISION is always the same network, NAME alone the latest there.
 
     Raises:
         ModelError: there is no such network, it cannot be had here, or it is no ResNet. Weights are read from
@@ -158,13 +158,18 @@ def _find(source: str | Path, name: str) -> Path:
 
 
 def _find_on_hub(source: str, name: str) -> Path:
+    repository, _, revision = source.partition("@")
     try:
-        return Path(huggingface_hub.hf_hub_download(source, name, local_files_only=is_offline()))
+        return Path(
+            huggingface_hub.hf_hub_download(
+                repository, name, revision=revision or None, local_files_only=is_offline()
+            )
+        )
     except Exception as error:  # the hub's client has a dozen of its own, and those of the client below it
         if name == PREPROCESSOR and isinstance(error, EntryNotFoundError):
             raise FileNotFoundError(name) from error
         raise ModelError(
             f"{source}: neither a folder nor a network that the Hugging Face hub gives us here "
-            f"({' '.join(str(error).split())[:200]}). Where there is a network, run `hf download {source} "
+            f"({' '.join(str(error).split())[:200]}). Where there is a network, run `hf download {repository} "
             f"{CONFIG} {PREPROCESSOR} {WEIGHTS} --local-dir resnet`, and name that folder"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,48 @@ class Partial:
         """
         with writing(self.final):
             self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_file(final: Path, *, partial: Path | None = None) -> Iterator[Path]:
+    """Give a provisional name to write to: what is there takes its name when the context ends without an error.
+
+    Otherwise it is removed, and what had the name before keeps it.
+
+    Args:
+        final: the name; the folder is made.
+        partial: the provisional one, in the same folder; NAME.partial where it is not given.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    """
+    partial = partial or final.with_name(final.name + ".partial")
+    with writing(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            partial.replace(final)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_whole(final: Path, content: bytes, *, partial: Path | None = None) -> None:
+    """Write a file which, once it has its name, is whole after a power cut too.
+
+    Args:
+        final: its name; the folder is made.
+        content: of the file.
+        partial: as for `whole_file`.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    """
+    with whole_file(final, partial=partial) as path, path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -191,7 +191,12 @@ def test_one_output_that_fails_at_the_end_does_not_take_the_others(run, astronau
     done = run("analyze", astronaut, "--out", tmp_path / "a.json", "--out", tmp_path / "b.csv")
     assert done.status == 1
     assert "a.json: cannot be written (No space left on device)" in done.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json.partial", "b.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json.partial", "a.json.partial.run", "b.csv"]
+    monkeypatch.undo()
+    names = ["--out", tmp_path / "a.json", "--out", tmp_path / "b.csv"]
+    assert run("analyze", astronaut, *names, "--resume").status == 0  # once there is room
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.csv"]
+    assert len(json.loads((tmp_path / "a.json").read_text())) == 1
 
 
 def test_pictures_within_the_output_folder_can_be_named(run, astronaut, tmp_path):

@@ -27,10 +27,10 @@ from mien.sources import (
     Media,
     MediaSource,
     Selection,
-    find_pictures,
     is_stream,
     open_media,
     read_picture,
+    walk_pictures,
 )
 from mien.sources.naming import source_error, without_password
 from mien.tracking import LONGEST, Smoother, Watcher
@@ -55,6 +55,7 @@ class Analyzer:
         flip: bool = False,
         min_face: float | None = None,
         max_pixels: int = MAX_PIXELS,
+        threads: int | None = None,
         device: str = "cpu",
     ) -> None:
         """Load the models.
@@ -70,6 +71,7 @@ class Analyzer:
             flip: average each answer with that to the mirrored face: a little more accurate, half as fast.
             min_face: side in pixels of the smallest face to look for.
             max_pixels: refuse pictures of more than so many pixels.
+            threads: how many to compute with; None is one for each core.
             device: what to compute on: `cpu`, `cuda`, `coreml`, `directml`, `openvino`, or `auto` for the first of
                 them that works here. A detector of your own computes where it likes.
 
@@ -78,12 +80,12 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        self._classifier = open_classifier(model, device=device)
+        self._classifier = open_classifier(model, threads=threads, device=device)
         self._output = self._classifier.metadata.output(rater)
         self._labels = self._classifier.metadata.outputs[self._output].labels
         self.emotions: tuple[Emotion, ...] = self._labels if emotions is None else emotion_set(emotions, self._labels)
         if isinstance(detector, str):
-            detector = open_detector(detector, min_face=min_face, device=device)
+            detector = open_detector(detector, min_face=min_face, threads=threads, device=device)
         elif min_face is not None:
             raise UsageError("min_face is for a detector by name: give it to your own detector instead")
         self._detector = detector
@@ -127,7 +129,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        _check_pace(smooth, detect_every)
+        check_pace(smooth, detect_every)
         watcher = Watcher(self._detector, interval=detect_every)
         smoother = None if smooth is None else Smoother(smooth)
 
@@ -202,7 +204,7 @@ class Analyzer:
             if not os.path.lexists(source):  # unlike those of Path, these checks answer for any name at all
                 raise source_error(str(source), "there is no such file or folder")
             path = Path(source)
-            paths = find_pictures(path, recursive=recursive) if os.path.isdir(path) else [path]
+            paths = walk_pictures(path, recursive=recursive) if os.path.isdir(path) else [path]
             named = ((str(path), path) for path in paths)
         stream = self.stream_media(named, selection=selection, smooth=smooth, detect_every=detect_every)
         with closing(stream):
@@ -227,7 +229,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        _check_pace(smooth, detect_every)
+        check_pace(smooth, detect_every)
         for name, source in sources:
             read = 0
             try:
@@ -316,7 +318,13 @@ class Analyzer:
         )
 
 
-def _check_pace(smooth: float | None, detect_every: float) -> None:
+def check_pace(smooth: float | None, detect_every: float) -> None:
+    """Check what `Analyzer.stream` is told of films.
+
+    Raises:
+        UsageError: it makes no sense.
+
+    """
     if smooth is not None and not 0 < smooth < math.inf:
         raise UsageError("--smooth (smooth=) is a half-life in seconds, above 0; to leave it off: --no-smooth (None)")
     if not 0 <= detect_every <= LONGEST:

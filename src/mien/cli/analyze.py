@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
-import time
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mien.cli import options
-from mien.cli.messages import say
-
-if TYPE_CHECKING:
-    from mien.results import Result
-    from mien.sources import Media
 
 
 def analyze(
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE",
             help="Pictures, films, folders of them, - for one picture on standard input, a camera (camera:0), or "
             "the URL of a stream (rtsp://…, http://…).",
         ),
-    ],
+    ] = None,
     out: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +57,9 @@ def analyze(
     no_smooth: options.NoSmooth = False,
     summary: options.Summary = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in the folders' folders too.")] = False,
+    listed: options.Listed = None,
+    workers: options.Workers = None,
+    resume: options.Resume = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No table and no progress bar: only outputs and errors.")
@@ -77,20 +72,15 @@ def analyze(
 
     On a terminal the faces of pictures are shown in a table, and the people of films with how long each emotion
     was seen; in a pipe, without --out or --crops, records go to standard output.
-    Ctrl-C ends a run: what is done is kept in NAME.partial, and a recording from a camera is then complete.
+    Ctrl-C ends a run: what is done is kept in NAME.partial, and a recording from a camera is then complete. A run
+    that was ended, in whatever way, goes on when its command is repeated with --resume.
     The exit status is 0 when all went well, also where nobody is in a picture; 1 when an input failed
     (the rest is done); 2 when nothing could be started.
     """
-    from mien.analyzer import Analyzer
-    from mien.cli.inputs import list_inputs
-    from mien.cli.interrupts import Interrupted, Interrupts
-    from mien.cli.outputs import open_outputs
-    from mien.cli.progress import Progress
-    from mien.cli.summary import print_summary
-    from mien.cli.table import result_table
+    from mien.bulk.task import Settings
+    from mien.cli.analysis import Request, run_analysis
     from mien.errors import UsageError
     from mien.sources import Selection
-    from mien.timeline import Summary
 
     if not 0 < max_pixels < math.inf:
         raise UsageError("--max-pixels is a number of million pixels above 0")
@@ -102,17 +92,7 @@ def analyze(
         fps=fps,
         every=every,
     )
-    inputs, failures = list_inputs(
-        sources, recursive=recursive, outs=[*(out or []), *([str(crops)] if crops else [])]
-    )
-    for failure in failures:
-        typer.echo(f"mien: {failure}", err=True)  # on one line already, as every SourceError
-    if not inputs:
-        raise typer.Exit(1)
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    wanted = out or ([] if on_terminal or crops is not None else ["-"])
-    table = on_terminal and not quiet and "-" not in wanted
-    analyzer = Analyzer(
+    settings = Settings(
         model=model,
         detector=detector,
         emotions=emotions,
@@ -120,75 +100,25 @@ def analyze(
         flip=flip,
         min_face=min_face,
         max_pixels=round(max_pixels * 1e6),
+        selection=selection,
+        smooth=None if no_smooth else smooth,
+        detect_every=detect_every,
         device=device,
     )
-    if verbose:
-        typer.echo(f"mien: {analyzer.model}, faces by {detector}, {', '.join(analyzer.emotions)}", err=True)
-    failed, live = bool(failures), False
-    stills: list[Result] = []
-    people = Summary()
-    interrupts = Interrupts()
-    outputs = open_outputs(
-        wanted,
-        inputs,
-        emotions=analyzer.emotions,
+    request = Request(
+        sources=sources or [],
+        listed=listed,
+        recursive=recursive,
+        outs=out or [],
         crops=crops,
         blur=blur,
         overwrite=overwrite,
-        interrupts=interrupts,
+        resume=resume,
+        workers=workers,
+        summary=summary,
+        quiet=quiet,
+        verbose=verbose,
+        settings=settings,
     )
-    progress = Progress(len(inputs), selection, shown=not (quiet or verbose))
-
-    def opened(media: Media) -> None:
-        nonlocal live
-        live = media.live
-        progress.open(media)
-
-    try:
-        with interrupts, outputs as sinks, progress:
-            stream = analyzer.stream_media(
-                ((one.name, one.source) for one in inputs),
-                selection=selection,
-                smooth=None if no_smooth else smooth,
-                detect_every=detect_every,
-                opened=opened,
-            )
-            began = time.perf_counter()
-            try:
-                with closing(stream):
-                    for frame, result in stream:
-                        with interrupts.pause():
-                            if verbose:
-                                _say(result, 1000.0 * (time.perf_counter() - began))
-                            for sink in sinks:
-                                sink.write(result, frame)
-                            if result.error is not None:
-                                failed = True
-                                say(result.error)
-                            people.add(result)
-                            if table and (result.time is None or result.error is not None):
-                                stills.append(result)
-                            progress.add(result)
-                        began = time.perf_counter()
-            except KeyboardInterrupt:
-                if not live:  # what has no end of its own is whole when somebody ends it
-                    raise
-                say("stopped")
-    except Interrupted as interrupted:
-        where = f"; what is done so far is in {', '.join(map(str, interrupted.kept))}" if interrupted.kept else ""
-        say(f"interrupted{where}")
-        raise typer.Exit(130) from None
-    if stills:
-        result_table(stills)
-    if summary or (table and people.films()):
-        print_summary(people, file=sys.stderr if "-" in wanted else sys.stdout)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _say(result: Result, milliseconds: float) -> None:
-    from mien.errors import one_line
-
-    at = "" if result.time is None else f", frame {result.frame} at {result.time:.3f} s"
-    found = "not read" if result.error is not None else f"{len(result.faces)} face{'s' * (len(result.faces) != 1)}"
-    say(f"{one_line(result.source)}{at}: {found}, {milliseconds:.0f} ms")
+    if status := run_analysis(request):
+        raise typer.Exit(status)

@@ -37,6 +37,38 @@ Device = Annotated[DeviceName, typer.Option(help=DEVICE)]
 MinFace = Annotated[float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")]
 MaxPixels = Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")]
 
+_BULK = "Many inputs"
+
+Listed = Annotated[
+    str | None,
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        rich_help_panel=_BULK,
+        help="Analyse the pictures, films and folders that a file names, a line each, too; - is standard input. It "
+        "is read as it is needed, also where it has millions of lines; names that end with a null character, as from "
+        "find -print0, may hold line ends.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        rich_help_panel=_BULK,
+        help="Share the inputs out to so many processes, which also draw; records come in the order of the inputs "
+        "all the same. Default: one for each core, up to 8, from 100 pictures on, and otherwise this one alone.",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        rich_help_panel=_BULK,
+        help="Go on where a run with the same options was ended or killed; where there was none, begin. Parquet is "
+        "then written at the end, and can be gone on with only where --resume was there from the beginning.",
+    ),
+]
+
 _FILMS = "Films"
 
 Start = Annotated[

@@ -1,58 +1,93 @@
-"""The values of --out → sinks; everything that would fail is found before the first picture is read."""
+"""The values of --out → what is written, and where; what is done leaves no output in the middle of a result."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mien.cli.inputs import Input
+from mien.bulk.drawing import PICTURES, Copies, Drawing, Existing, is_file, is_film
+from mien.bulk.journal import Journal
+from mien.bulk.task import Input
 from mien.cli.interrupts import Interrupted, Interrupts
 from mien.emotions import Emotion
 from mien.errors import OutputError, UsageError
+from mien.results import Frame, Result
 from mien.sinks import (
     FILMS,
-    AnnotatedFilms,
-    AnnotatedPictures,
-    Crops,
     Csv,
+    DeferredParquet,
     JsonLines,
     JsonList,
     Parquet,
     Records,
     Sink,
-    Veil,
-    film_name,
-    picture_name,
+    rows_name,
 )
-from mien.sources.folder import FILM_SUFFIXES
+from mien.sinks.pictures import check_folder
 
-_NEVER_MOVE = frozenset({".jpg", ".jpeg", ".jfif", ".bmp", ".heic", ".heif", ".hif", ".tif", ".tiff", ".ppm", ".pgm"})
-_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _RECORDS = (".jsonl", ".json", ".csv", ".parquet")
 
 
-@contextmanager
-def open_outputs(
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be written.
+
+    Attributes:
+        records: files of records, or - for standard output.
+        drawing: annotated copies and faces.
+        overwrite: replace what exists.
+        resume: records are written so that a run can go on with them; Parquet is then made at the end.
+        journal: where it stands how far the run has come; None where another could not go on with it.
+        continuing: this run goes on with an interrupted one.
+
+    """
+
+    records: tuple[str, ...]
+    drawing: Drawing
+    overwrite: bool
+    resume: bool
+    journal: Path | None
+    continuing: bool
+
+    @property
+    def files(self) -> list[tuple[Path, Path]]:
+        """The files of records: the final and the provisional name of each."""
+        return [(Path(out), self._provisional(Path(out))) for out in self.records if out != "-"]
+
+    def _provisional(self, path: Path) -> Path:
+        return _partial(rows_name(path) if self.resume and path.suffix.lower() == ".parquet" else path)
+
+
+def plan_outputs(
     outs: Sequence[str],
-    inputs: Sequence[Input],
     *,
-    emotions: Sequence[Emotion],
     crops: Path | None,
     blur: bool,
     overwrite: bool,
-    interrupts: Interrupts,
-) -> Iterator[list[Sink]]:
-    """Open a sink for each of `outs`, and give their outputs the final names on leaving without an error.
+    resume: bool,
+    files: bool,
+    first: Sequence[Input],
+    only: bool,
+) -> Plan:
+    """Return what is to be written, checked as far as that does not depend on all inputs.
 
-    Those that draw come first: what cannot be drawn as asked is found before any record is written.
+    Args:
+        outs: values of --out.
+        crops: a folder for the faces, or None.
+        blur: hide the faces in annotated pictures and films.
+        overwrite: replace what exists.
+        resume: go on with what an interrupted run has left.
+        files: all inputs are, and can be read again.
+        first: the first inputs.
+        only: there are no others.
 
     Raises:
-        UsageError: an output exists and `overwrite` is off, cannot be made, or makes no sense.
-        MissingExtraError: an output needs an optional part.
-        Interrupted: the user has interrupted what is done with the sinks.
+        UsageError: an output exists and `overwrite` is off, or makes no sense.
 
     """
     if "" in outs:
@@ -61,145 +96,265 @@ def open_outputs(
         raise UsageError("--out -: standard output can be asked for once")
     if "-" in outs and sys.stdout is None:
         raise UsageError("standard output is closed: name a file by --out")
-    drawn = {out: _Drawn(out, inputs) for out in outs if not _is_records(out)}
+    records = tuple(out for out in outs if _is_records(out))
+    drawn = tuple(Path(out) for out in outs if not _is_records(out))
+    for path, out in zip(drawn, (out for out in outs if not _is_records(out)), strict=True):
+        _check_drawn(path, out, first, only=only)
     if blur and not drawn:
         raise UsageError("--blur is for annotated pictures and films: name one, or a folder for them, by --out")
     if blur and crops is not None:
         raise UsageError("--crops writes every face as it is, and --blur is to hide them: choose one")
-    files = [Path(out) for out in outs if _is_records(out) and out != "-"]
-    planned = files + [path for one in drawn.values() for path in one.planned()]
-    _refuse_clashes(planned, inputs)
-    if folder := next((path for path in files if os.path.isdir(path)), None):
-        raise UsageError(f"{folder}: it is a folder; records need a file")
-    if not overwrite and (existing := [path for path in planned if os.path.lexists(path)]):
-        more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
-        raise UsageError(f"{existing[0]}{more}: it exists already; name another output or pass --overwrite")
-    partials = (path.with_name(path.name + ".partial") for path in planned)
-    if not overwrite and (left := next((path for path in partials if os.path.lexists(path)), None)):
-        raise UsageError(f"{left}: left by an interrupted run; move it away or pass --overwrite")
-    if crops is not None and not overwrite and os.path.isdir(crops) and any(crops.iterdir()):
+    journal = _journal(records, drawn, crops, resume=resume) if files else None
+    if resume and journal is None:
+        raise UsageError(
+            "--resume goes on with files: name pictures, films or folders, and files by --out or --crops"
+        )
+    continuing = resume and journal is not None and journal.exists()
+    existing = Existing.REPLACE if overwrite else Existing.KEEP if continuing else Existing.REFUSE
+    drawing = Drawing(outs=drawn, crops=crops, blur=blur, existing=existing)
+    plan = Plan(records, drawing, overwrite, resume, journal, continuing)
+    _check_files(plan, first)
+    if crops is not None and existing is Existing.REFUSE and os.path.isdir(crops) and any(crops.iterdir()):
         raise UsageError(f"{crops}: there is something in it already; name another folder or pass --overwrite")
-    sinks: list[Sink] = []
-    try:
-        try:
-            for out in sorted(outs, key=lambda out: out not in drawn):
-                if out in drawn:
-                    inner = drawn[out].sinks(overwrite)
-                    sinks += [Veil(inner)] if blur else inner
-                else:
-                    sinks.append(_records(out, emotions, overwrite))
-            if crops is not None:
-                sinks.append(Crops(crops, _below(crops, inputs, lambda relative: relative)))
-        except OutputError as error:
-            raise UsageError(str(error)) from error
-        yield sinks
-    except BaseException as error:  # what there is stays, under its provisional name
-        with interrupts.finish():
-            _close(sinks, complete=False)
-        if isinstance(error, KeyboardInterrupt):
-            raise Interrupted([path for sink in sinks for path in sink.kept]) from error
-        raise
-    with interrupts.finish():
-        failures = _close(sinks, complete=True)
-    if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
-        raise Interrupted([path for sink in sinks for path in sink.kept])
-    if failures:
-        raise failures[0]
+    return plan
 
 
-def _close(sinks: Sequence[Sink], *, complete: bool) -> list[OutputError | KeyboardInterrupt]:
-    """Close all sinks, whatever one of them says; return what they say."""
-    failures: list[OutputError | KeyboardInterrupt] = []
-    for sink in sinks:
-        try:
-            sink.close(complete=complete)
-        except (OutputError, KeyboardInterrupt) as error:
-            failures.append(error)
-    return failures
+def _check_drawn(path: Path, out: str, first: Sequence[Input], *, only: bool) -> None:
+    if is_file(path):
+        if len(first) > 1:
+            kind, count = "film" if is_film(path) else "picture", len(first) if only else "so many"
+            raise UsageError(f"{out}: one {kind} cannot hold {count}; name a folder, such as --out annotated/")
+    elif path.suffix and not os.path.isdir(out) and not out.endswith(("/", os.sep)):
+        known = ", ".join((*_RECORDS, *PICTURES, *FILMS))
+        raise UsageError(f"{out}: cannot write {path.suffix.lower()} files; name a folder, or a file in {known}")
 
 
-class _Drawn:
-    """One value of --out that names annotated pictures and films, and where each would go."""
-
-    def __init__(self, out: str, inputs: Sequence[Input]) -> None:
-        suffix, folder = Path(out).suffix.lower(), os.path.isdir(out)
-        self._inputs = inputs
-        self.pictures: dict[str, Path] = {}
-        self.films: dict[str, Path] = {}
-        self._likely: list[Path] | None = None
-        if not folder and suffix in _PICTURES + FILMS:
-            kind = "picture" if suffix in _PICTURES else "film"
-            if len(inputs) > 1:
-                raise UsageError(
-                    f"{out}: one {kind} cannot hold {len(inputs)}; name a folder, such as --out annotated/"
-                )
-            targets = self.pictures if suffix in _PICTURES else self.films
-            targets[inputs[0].name] = Path(out)
-        elif suffix and not folder and not out.endswith(("/", os.sep)):
-            known = ", ".join(_RECORDS + _PICTURES + FILMS)
-            raise UsageError(f"{out}: cannot write {suffix} files; name a folder, or a file in {known}")
-        else:
-            stills = [one for one in inputs if one.relative.suffix.lower() not in FILM_SUFFIXES]
-            moving = [one for one in inputs if one.relative.suffix.lower() not in _NEVER_MOVE]
-            _below(Path(out), stills, picture_name)
-            _below(Path(out), moving, film_name)
-            # which of the two it is, its content says in the end, whatever it is called
-            self.pictures = {one.name: Path(out) / picture_name(one.relative) for one in inputs}
-            self.films = {one.name: Path(out) / film_name(one.relative) for one in inputs}
-            self._likely = [self.pictures[one.name] for one in stills] + [self.films[one.name] for one in moving]
-
-    def planned(self) -> list[Path]:
-        """Return the paths that may be written to, as far as names tell pictures and films apart."""
-        return [*self.pictures.values(), *self.films.values()] if self._likely is None else self._likely
-
-    def sinks(self, overwrite: bool) -> list[Sink]:
-        """Return what writes them."""
-        sinks: list[Sink] = []
-        if self.pictures:
-            sinks.append(AnnotatedPictures(self.pictures, films=bool(self.films)))
-        if self.films:
-            originals = {one.name: one.source if isinstance(one.source, Path) else None for one in self._inputs}
-            sinks.append(AnnotatedFilms(self.films, originals, stills=bool(self.pictures), overwrite=overwrite))
-        return sinks
+def _journal(records: Sequence[str], drawn: Sequence[Path], crops: Path | None, *, resume: bool) -> Path | None:
+    """Return where the journal is: beside the first output that is a file, or in the first that is a folder."""
+    tables = [Path(out) for out in records if out != "-"]
+    if "-" in records or (not resume and any(path.suffix.lower() == ".parquet" for path in tables)):
+        return None
+    if files := tables + [path for path in drawn if is_file(path)]:
+        return files[0].with_name(files[0].name + ".partial.run")
+    folders = [*drawn, *([crops] if crops is not None else [])]
+    return folders[0] / "mien.partial.run" if folders else None
 
 
-def _records(out: str, emotions: Sequence[Emotion], overwrite: bool) -> Sink:
-    if out == "-":
-        return Records(sys.stdout, JsonLines())
-    suffix = Path(out).suffix.lower()
-    if suffix == ".parquet":
-        return Parquet(Path(out), emotions, overwrite=overwrite)
-    form = Csv(emotions) if suffix == ".csv" else JsonList() if suffix == ".json" else JsonLines()
-    return Records(Path(out), form, overwrite=overwrite)
-
-
-def _is_records(out: str) -> bool:
-    return out == "-" or Path(out).suffix.lower() in _RECORDS
-
-
-def _below(folder: Path, inputs: Sequence[Input], naming: Callable[[Path], Path]) -> dict[str, Path]:
-    """Return by input the path below `folder` that `naming` makes of its place, checked to be all different."""
-    names: dict[str, Path] = {}
-    sources: dict[Path, str] = {}
-    for one in inputs:
-        name = naming(one.relative)
-        if (other := sources.get(name)) and other != one.name:
-            raise UsageError(
-                f"{folder / name}: both {other} and {one.name} would go there; name the folder that holds both"
-            )
-        sources[name] = one.name
-        names[one.name] = name
-    return names
-
-
-def _refuse_clashes(planned: Sequence[Path], inputs: Sequence[Input]) -> None:
-    """Refuse to write one file twice, or over what is read, whatever --overwrite says."""
-    read = {os.path.realpath(one.source) for one in inputs if isinstance(one.source, Path)}
-    seen = set()
-    for path in planned:
+def _check_files(plan: Plan, first: Sequence[Input]) -> None:
+    """Check the files of records, and pictures and films that are one file; `refuse_clashes` does so for folders."""
+    files = [final for final, _ in plan.files]
+    single = [out for out in plan.drawing.outs if is_file(out)]
+    read = {os.path.realpath(one.source) for one in first if isinstance(one.source, Path)}
+    seen: set[str] = set()
+    for path in files + single:
         real = os.path.realpath(path)
         if real in read:
             raise UsageError(f"{path}: it is one of the pictures or films to analyse; name another output")
         if real in seen:
             raise UsageError(f"{path}: two outputs would go there")
         seen.add(real)
+    if folder := next((path for path in files if os.path.isdir(path)), None):
+        raise UsageError(f"{folder}: it is a folder; records need a file")
+    refuse_existing(plan, single)
+    _refuse_left(plan)
+    refuse_existing(plan, files)
+
+
+def refuse_existing(plan: Plan, targets: Iterable[Path]) -> None:
+    """Refuse to replace files that exist, whole or not, unless the user has asked for that or goes on with them.
+
+    Raises:
+        UsageError: one of `targets` exists, or a file is left of it by an interrupted run.
+
+    """
+    existing: list[Path] = []
+    left: list[Path] = []
+    more = 0
+    for target in targets:
+        if plan.overwrite or plan.continuing:
+            continue
+        if os.path.lexists(target):
+            more += bool(existing)
+            existing = existing or [target]
+        elif not left and os.path.lexists(_partial(target)):
+            left = [_partial(target)]
+    if existing:
+        told = f" (and {more} more)" if more else ""
+        raise UsageError(f"{existing[0]}{told}: it exists already; name another output or pass --overwrite")
+    if left:
+        raise _left(left[0], plan)
+
+
+def _refuse_left(plan: Plan) -> None:
+    """Refuse to forget an interrupted run, unless the user has asked for that or goes on with it."""
+    if plan.overwrite or plan.continuing:
+        return
+    files = [*(partial for _, partial in plan.files), *(_partial(final) for final, _ in plan.files)]
+    left = next((path for path in files if os.path.lexists(path)), None)
+    if plan.journal is not None and plan.journal.exists():
+        raise UsageError(
+            f"{left or plan.journal}: left by an interrupted run; go on with it by --resume, or pass --overwrite"
+        )
+    if left is not None:
+        raise _left(left, plan)
+
+
+def _left(path: Path, plan: Plan) -> UsageError:
+    more = " that cannot be continued" if plan.resume else ""
+    return UsageError(f"{path}: left by an interrupted run{more}; move it away or pass --overwrite")
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _is_records(out: str) -> bool:
+    return out == "-" or Path(out).suffix.lower() in _RECORDS
+
+
+class Outputs:
+    """All that is written of the inputs, one after the other.
+
+    Attributes:
+        journal: how far they have come; None where no other run could go on.
+        failed: one of them could not be analysed.
+
+    """
+
+    def __init__(self, records: Sequence[Sink], drawing: Drawing, journal: Journal | None) -> None:
+        """Take the sinks of records, what is to be drawn, and where to tell how far it has come."""
+        self._records, self._drawing, self.journal = records, drawing, journal
+        self._one: Input | None = None
+        self._copies: Copies | None = None
+        self.failed = journal is not None and journal.start.failed
+
+    @property
+    def kept(self) -> list[Path]:
+        """The files that hold, under provisional names, what has been done."""
+        drawn = [] if self._copies is None else self._copies.kept
+        return [*drawn, *(path for sink in self._records for path in sink.kept)]
+
+    def begin(self, one: Input) -> None:
+        """It is the turn of an input; the one before it is complete.
+
+        Raises:
+            OutputError: that cannot be written.
+
+        """
+        self._finish()
+        self._one, self._copies = one, Copies(self._drawing, one)
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Write one of its results.
+
+        What draws comes first: what cannot be drawn as asked is found before any record is written.
+
+        Raises:
+            OutputError: it cannot be written.
+
+        """
+        if self._copies is not None:
+            self._copies.write(result, frame)
+        for sink in self._records:
+            sink.write(result, frame)
+        self.failed = self.failed or result.error is not None
+
+    def close(self, *, complete: bool) -> list[OutputError | KeyboardInterrupt]:
+        """Finish all outputs, whatever one of them says, and give complete ones their names; return what they say."""
+        failures: list[OutputError | KeyboardInterrupt] = []
+
+        def tried(step: Callable[[], None]) -> bool:
+            try:
+                step()
+            except (OutputError, KeyboardInterrupt) as error:
+                failures.append(error)
+                return False
+            return True
+
+        if complete:
+            # where the last copy is not whole, another run can go on there, and the records wait for it
+            complete = tried(self._end) or self.journal is None
+        elif self._copies is not None:
+            tried(partial(self._copies.close, complete=False))
+        for sink in self._records:
+            tried(partial(sink.close, complete=complete))
+        if self.journal is not None:
+            self.journal.close(keep=bool(self.kept) or (not complete and self.journal.done > 0))
+        return failures
+
+    def _end(self) -> None:
+        self._finish()
+        if self.journal is not None:
+            self.journal.end(failed=self.failed)
+
+    def _finish(self) -> None:
+        one, copies = self._one, self._copies
+        if one is None or copies is None:
+            return
+        copies.close(complete=True)
+        self._one = self._copies = None
+        if self.journal is not None:
+            self.journal.mark(one, failed=self.failed)
+
+
+@contextmanager
+def open_outputs(
+    plan: Plan, *, emotions: Sequence[Emotion], run: Mapping[str, object], interrupts: Interrupts
+) -> Iterator[Outputs]:
+    """Open the outputs, and give them their final names on leaving without an error.
+
+    Args:
+        plan: what is to be written.
+        emotions: of the scores.
+        run: what must be the same for another run to go on with this one.
+        interrupts: what the user may do meanwhile.
+
+    Raises:
+        UsageError: an output cannot be made.
+        MissingExtraError: an output needs an optional part.
+        Interrupted: the user has interrupted what is done with the outputs.
+
+    """
+    records: list[Sink] = []
+    try:
+        journal = None if plan.journal is None else Journal(plan.journal, run, plan.files, resume=plan.continuing)
+    except OutputError as error:
+        raise UsageError(str(error)) from error
+    outputs = Outputs(records, plan.drawing, journal)
+    try:
+        try:
+            folders = [out.parent if is_file(out) else out for out in plan.drawing.outs]
+            for folder in [*folders, *([] if plan.drawing.crops is None else [plan.drawing.crops])]:
+                check_folder(folder)
+            sizes = iter([None] * len(plan.records) if journal is None else journal.start.sizes)
+            for out in plan.records:
+                after = None if out == "-" else next(sizes)
+                if journal is None or not journal.promoted(Path(out)):
+                    records.append(_records(out, emotions, plan, after))
+        except OutputError as error:
+            raise UsageError(str(error)) from error
+        yield outputs
+    except BaseException as error:  # what there is stays, under its provisional name
+        with interrupts.finish():
+            outputs.close(complete=False)
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(outputs.kept) from error
+        raise
+    with interrupts.finish():
+        failures = outputs.close(complete=True)
+    if any(isinstance(failure, KeyboardInterrupt) for failure in failures):
+        raise Interrupted(outputs.kept)
+    if failures:
+        raise failures[0]
+
+
+def _records(out: str, emotions: Sequence[Emotion], plan: Plan, after: int | None) -> Sink:
+    if out == "-":
+        return Records(sys.stdout, JsonLines())
+    path, suffix = Path(out), Path(out).suffix.lower()
+    if suffix == ".parquet" and plan.resume:
+        return DeferredParquet(path, emotions, overwrite=plan.overwrite, after=after)
+    if suffix == ".parquet":
+        return Parquet(path, emotions, overwrite=plan.overwrite)
+    form = Csv(emotions) if suffix == ".csv" else JsonList() if suffix == ".json" else JsonLines()
+    return Records(path, form, overwrite=plan.overwrite, after=after)

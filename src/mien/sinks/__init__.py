@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mien.results import Frame, Result
 from mien.sinks.crops import Crops
+from mien.sinks.deferred import DeferredParquet, rows_name
 from mien.sinks.films import FILMS, AnnotatedFilms, film_name
 from mien.sinks.parquet import Parquet
 from mien.sinks.pictures import AnnotatedPictures, picture_name
@@ -18,6 +19,7 @@ __all__ = [
     "AnnotatedPictures",
     "Crops",
     "Csv",
+    "DeferredParquet",
     "JsonLines",
     "JsonList",
     "Parquet",
@@ -26,6 +28,7 @@ __all__ = [
     "Veil",
     "film_name",
     "picture_name",
+    "rows_name",
 ]
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from PIL import Image
 
 from mien.align import SquareFrame, crop_square
-from mien.errors import OutputError
 from mien.results import Frame, Result
-from mien.sinks.pictures import check_folder, numbered, save_picture
+from mien.sinks.pictures import numbered, save_picture
 
 LARGEST = 512
 """Bound in pixels on the side of a crop."""
@@ -22,15 +21,16 @@ class Crops:
     Of a film, the number of the frame stands before that of the face.
     """
 
-    def __init__(self, folder: Path, names: Mapping[str, Path]) -> None:
+    def __init__(self, folder: Path, names: Mapping[str, Path], *, keep: bool = False) -> None:
         """Take the folder to write to and, by source, the name of each picture below it.
 
-        Raises:
-            OutputError: the folder cannot be made or written to.
+        Args:
+            folder: is made where it is missing.
+            names: may lie in folders of their own.
+            keep: leave those that are there as they are.
 
         """
-        self._folder, self._names = folder, names
-        check_folder(folder)
+        self._folder, self._names, self._keep = folder, names, keep
 
     @property
     def kept(self) -> Sequence[Path]:
@@ -48,10 +48,8 @@ class Crops:
             square = SquareFrame(*face.square)
             side = max(1, min(LARGEST, round(square.side)))
             target = self._folder / name.parent / f"{numbered(name.name, result)}-{number}.png"
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(f"{target.parent}: cannot be made ({error.strerror or error})") from error
+            if self._keep and target.exists():
+                continue
             save_picture(Image.fromarray(crop_square(frame.pixels, square, size=side)), target)
 
     def close(self, *, complete: bool = True) -> None:

@@ -43,7 +43,7 @@ def check_folder(folder: Path) -> None:
 
 
 def save_picture(image: Image.Image, target: Path) -> None:
-    """Write a picture, which takes its name when it is whole.
+    """Write a picture, which takes its name when it is whole, in a folder that is made where it is missing.
 
     Raises:
         OutputError: it cannot be written.
@@ -68,13 +68,8 @@ class AnnotatedPictures:
             targets: of stills.
             films: whether a film that comes is left to the sink for films; if not, it has no place.
 
-        Raises:
-            OutputError: a folder of theirs cannot be made or written to.
-
         """
         self._targets, self._films = targets, films
-        for folder in {target.parent for target in targets.values()}:
-            check_folder(folder)
 
     @property
     def kept(self) -> Sequence[Path]:

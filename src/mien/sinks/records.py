@@ -15,10 +15,15 @@ from mien.whole import Partial, writing
 
 
 class Format(Protocol):
-    """How results are written down. Each instance serves one output."""
+    """How results are written down."""
 
     def head(self) -> str:
         """Return what stands before the first result."""
+        ...
+
+    @property
+    def between(self) -> str:
+        """What stands between two results."""
         ...
 
     def text(self, result: Result) -> str:
@@ -32,6 +37,8 @@ class Format(Protocol):
 
 class JsonLines:
     """One record a line: what was written before an interruption can be read."""
+
+    between = ""
 
     def head(self) -> str:
         """Nothing."""
@@ -49,8 +56,7 @@ class JsonLines:
 class JsonList:
     """One list of all records, for readers that take a whole document."""
 
-    def __init__(self) -> None:
-        self._between = ""
+    between = ","
 
     def head(self) -> str:
         """Open the list."""
@@ -58,8 +64,7 @@ class JsonList:
 
     def text(self, result: Result) -> str:
         """Return the record on a line of its own."""
-        between, self._between = self._between, ","
-        return f"{between}\n{json.dumps(result.to_record(), allow_nan=False)}"
+        return f"\n{json.dumps(result.to_record(), allow_nan=False)}"
 
     def tail(self) -> str:
         """Close the list."""
@@ -68,6 +73,8 @@ class JsonList:
 
 class Csv:
     """One row a face, and one with empty face columns for a frame in which nobody is."""
+
+    between = ""
 
     def __init__(self, emotions: Sequence[Emotion]) -> None:
         self._columns = columns(emotions)
@@ -93,22 +100,34 @@ class Csv:
 class Records:
     """Writes results to a file, which takes its final name on `close`, or to an open stream."""
 
-    def __init__(self, target: Path | TextIO, form: Format, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, target: Path | TextIO, form: Format, *, overwrite: bool = False, after: int | None = None
+    ) -> None:
         """Open the target; what an interrupted run has left beside it is replaced only with `overwrite`.
+
+        Args:
+            target: a file, or an open stream.
+            form: how results are written down.
+            overwrite: replace what an interrupted run has left.
+            after: go on with what it has left, after so many bytes of it; the rest is dropped.
 
         Raises:
             OutputError: it cannot be opened.
 
         """
         self._form = form
-        self._begun = False
+        self._begun = bool(after)
         self._partial: Partial | None = None
         if not isinstance(target, Path):
             self._name, self._stream = "standard output", target
             return
-        self._name, self._partial = str(target), Partial(target, overwrite=overwrite)
+        self._name, self._partial = str(target), Partial(target, overwrite=overwrite or after is not None)
         with writing(target):
-            self._stream = self._partial.path.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+            self._stream = self._partial.path.open(
+                "a" if after else "w", encoding="utf-8", errors="surrogateescape", newline=""
+            )
+            if after:
+                self._stream.truncate(after)
 
     @property
     def kept(self) -> Sequence[Path]:
@@ -118,7 +137,7 @@ class Records:
 
     def write(self, result: Result, frame: Frame | None) -> None:
         """Append a result."""
-        self._append(("" if self._begun else self._form.head()) + self._form.text(result))
+        self._append((self._form.between if self._begun else self._form.head()) + self._form.text(result))
         self._begun = True
 
     def close(self, *, complete: bool = True) -> None:

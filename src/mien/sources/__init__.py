@@ -1,6 +1,6 @@
 """Whatever a user can name → Frames: RGB, uint8, upright."""
 
-from mien.sources.folder import find_pictures
+from mien.sources.folder import find_pictures, walk_pictures
 from mien.sources.media import Media, MediaSource, open_media
 from mien.sources.naming import is_stream
 from mien.sources.opening import MAX_PIXELS, read_pipe
@@ -19,4 +19,5 @@ __all__ = [
     "read_frames",
     "read_picture",
     "read_pipe",
+    "walk_pictures",
 ]

@@ -29,7 +29,7 @@ class Pyramid:
 
         Args:
             frame: the picture.
-            sizes: width and height of each level, the largest first; without any, there is only what to cut from.
+            sizes: width and height of the levels to begin with, the largest first; `grow` adds others.
 
         """
         self._frame = frame
@@ -38,7 +38,12 @@ class Pyramid:
         self._steps: list[Image.Image] = []  # between the picture and its first level, none half the one before
         self.levels: list[Image.Image] = []
         for size in sizes:
-            self.levels.append(self._shrunk(size))
+            self.grow(*size)
+
+    def grow(self, width: int, height: int) -> Image.Image:
+        """Add a level, smaller than those there are, and return it."""
+        self.levels.append(self._shrunk((width, height)))
+        return self.levels[-1]
 
     def _shrunk(self, size: tuple[int, int]) -> Image.Image:
         """Return the next level: made from the one before, which is nearly as sharp and much smaller."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from types import MappingProxyType
 from typing import Any
@@ -75,16 +75,21 @@ class Session:
         answers = self.each(np.array_split(values, shares))
         return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
-    def each(self, batches: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
-        """Return the outputs for each of several batches, which may differ in shape, computed side by side."""
-        if self._shares < 2 or len(batches) < 2:
+    def each(self, batches: Iterable[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+        """Return the outputs for each of several batches, which may differ in shape, computed side by side.
+
+        The first are computed while `batches` still makes the next.
+        """
+        if self._shares < 2:
             return [self._run(batch) for batch in batches]
-        others = [_workers().submit(self._run, batch) for batch in batches[1:]]
-        answers = [self._run(batches[0])]
-        for batch, other in zip(batches[1:], others, strict=True):
-            # what nobody has begun, because the workers are busy for another caller, is done here
+        answers: list[list[NDArray[Any]]] = []
+        begun: list[tuple[NDArray[Any], Future[list[NDArray[Any]]]]] = []
+        for batch in batches:
+            begun.append((batch, _workers().submit(self._run, batch)))
+        # what nobody has begun is done here, from the end, until this thread meets the others
+        for batch, other in reversed(begun):
             answers.append(self._run(batch) if other.cancel() else other.result())
-        return answers
+        return answers[::-1]
 
     def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})

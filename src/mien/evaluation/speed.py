@@ -183,7 +183,7 @@ def _cold_start(model: str) -> Iterator[Figure]:
         times, peaks = [], []
         for _ in range(_COLD_RUNS):
             started = time.perf_counter()
-            peaks.append(_child(picture, model) / 1024)
+            peaks.append(most_memory(picture, model))
             times.append(1000.0 * (time.perf_counter() - started))
     yield _figure("cold start", "a new process analyses one picture", None, times, "ms")
     if max(peaks) > 0:
@@ -194,19 +194,26 @@ def _film_memory(model: str, folder: Path) -> Iterator[Figure]:
     for name, minutes in _LONG.items():
         film = folder / f"{minutes}.mp4"
         write_film(film, 1, (1280, 720), 60.0, times=minutes)
-        peak = _child(film, model) / 1024
+        peak = most_memory(film, model)
         if peak > 0:
             yield _figure("memory", f"1280x720, {name}, at most", None, [peak], "MiB")
 
 
-def _child(source: Path, model: str) -> int:
-    """Analyse a file in a new process; return the most memory that it held, in KiB."""
+def most_memory(source: Path, model: str) -> float:
+    """Analyse a picture, a film or a folder in a new process; return the most memory that it held, in MiB.
+
+    It is 0 where the system does not tell.
+
+    Raises:
+        MienError: the process failed.
+
+    """
     child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
         [sys.executable, "-c", _CHILD, str(source), model], capture_output=True, text=True, check=False
     )
     if child.returncode:
         raise MienError(f"a new process could not analyse {source.name}: {child.stderr.strip()[-300:]}")
-    return int(child.stdout)
+    return int(child.stdout) / 1024
 
 
 def _figure(

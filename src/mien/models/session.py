@@ -45,6 +45,7 @@ class Session:
             ModelError: onnxruntime is broken, or does not take the file.
 
         """
+        self.name = name
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

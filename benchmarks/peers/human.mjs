@@ -1,0 +1,34 @@
+// Adapter of @vladmandic/human on Node (npm install @vladmandic/human @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
+// jpeg-js): PROGRAM is a `node` that runs in the folder of that installation, or NODE_PATH names it.
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+
+const require = createRequire(path.join(process.cwd(), 'package.json'));
+const { Human } = require('@vladmandic/human/dist/human.node-wasm.js');
+const jpeg = require('jpeg-js');
+
+const task = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
+const human = new Human({
+  backend: 'wasm',
+  wasmPath: `file://${path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json'))}/dist/`,
+  modelBasePath: `file://${path.dirname(require.resolve('@vladmandic/human/package.json'))}/models/`,
+  face: { detector: { maxDetected: 50 }, emotion: { enabled: true } },
+  body: { enabled: false }, hand: { enabled: false }, object: { enabled: false }, gesture: { enabled: false },
+  cacheSensitivity: 0,
+});
+await human.load();
+for (const picture of task.pictures) {
+  const times = [];
+  let faces = 0;
+  for (let i = 0; i <= task.runs; i += 1) {
+    const started = performance.now();
+    const { data, width, height } = jpeg.decode(fs.readFileSync(picture), { useTArray: true });
+    const rgba = human.tf.tensor(data, [1, height, width, 4], 'float32');
+    const rgb = human.tf.slice(rgba, [0, 0, 0, 0], [1, height, width, 3]);
+    faces = (await human.detect(rgb)).face.length;
+    human.tf.dispose([rgba, rgb]);
+    times.push(performance.now() - started);
+  }
+  console.log(JSON.stringify({ picture, faces, milliseconds: times.slice(1) }));
+}

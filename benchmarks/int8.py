@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from mien.align import crop_faces
 from mien.classifier import Classifier
@@ -17,7 +15,7 @@ from mien.models.store import read_model
 def open_int8(classifier: Classifier, model: str = "embedded") -> Classifier | None:
     """Return `model` in 8 bits, calibrated on the faces of a mosaic, or None where the extra `train` is missing."""
     try:
-        from mien.training.compression import quantise
+        from mien.training.compression import quantise, widen
     except ImportError:
         return None
     whole = onnx.load_from_string(read_model(model).content)
@@ -27,23 +25,6 @@ def open_int8(classifier: Classifier, model: str = "embedded") -> Classifier | N
     crops = crop_faces(
         frame.pixels, found, size=classifier.metadata.size, geometry=classifier.geometry, grey=classifier.grey
     )
-    small = quantise(widened(whole), classifier.prepare(crops))
+    small = quantise(widen(whole), classifier.prepare(crops))
     session = Session(small.SerializeToString(), name=f"{model} in 8 bits")
     return Classifier(session, classifier.metadata, identity=f"{model} in 8 bits")
-
-
-def widened(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a network whose weights are stored in float16 with them in float32, and no casts."""
-    wide = onnx.ModelProto()
-    wide.CopyFrom(model)
-    stored = {tensor.name: tensor for tensor in wide.graph.initializer}
-    kept = []
-    for node in wide.graph.node:
-        if node.op_type == "Cast" and node.input[0] in stored:
-            tensor = stored[node.input[0]]
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), node.output[0]))
-        else:
-            kept.append(node)
-    del wide.graph.node[:]
-    wide.graph.node.extend(kept)
-    return wide

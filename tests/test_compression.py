@@ -203,6 +203,20 @@ def test_a_compressed_file_claims_what_it_reaches_itself(storage, source, data, 
         compress_file(out, tmp_path / "twice.onnx", data=data, storage=storage, validation="public_test")
 
 
+def test_int8_comes_from_weights_stored_in_16_bits_too(source, data, tmp_path):
+    """As the shipped model has them: what it is made from is rounded, and the rest the same."""
+    half, direct, twice = (tmp_path / f"{name}.onnx" for name in ("half", "direct", "twice"))
+    options = {"data": data, "validation": "public_test"}
+    compress_file(source, half, storage=Storage.HALF, **options)
+    compress_file(source, direct, storage=Storage.INT8, **options)
+    compress_file(half, twice, storage=Storage.INT8, **options)
+    one, other = (onnx.load(path).graph.node for path in (direct, twice))
+    assert [node.op_type for node in one] == [node.op_type for node in other]
+    assert open_classifier(twice).metadata.extra["weights"].startswith("int8")
+    with pytest.raises(ModelError, match="compressed already"):
+        compress_file(half, tmp_path / "again.onnx", storage=Storage.HALF, **options)
+
+
 def test_claims_and_temperatures_of_float32_are_not_handed_on(data):
     """What the file said before is neither kept nor built on: a temperature is fitted from 1."""
     labelled = read_labelled_faces(data)

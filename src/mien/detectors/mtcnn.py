@@ -24,8 +24,8 @@ Floats = NDArray[np.float32]
 
 _CELL = 12  # side of the window that P-Net judges
 _STRIDE = 2  # between P-Net's windows
-_STRIP = 80_000  # pixels of a level a run
-_SIDES = 768  # of candidates, added up: what is computed with then stays in the caches
+_BATCHES = {24: 32, 48: 8}  # candidates a run, by their side: what is computed with then stays in the caches
+_STRIP = 80_000  # pixels of a level a run, for the same reason
 
 
 class Mtcnn:
@@ -153,7 +153,7 @@ class Mtcnn:
         scores = np.empty(len(squares), np.float32)
         offsets = np.empty((len(squares), 4), np.float32)
         points = np.zeros((len(squares), 10), np.float32)
-        batch = _SIDES // side
+        batch = _BATCHES[side]
         starts = range(0, len(squares), batch)
         answers = network.each(pyramid.cut(squares[start : start + batch], side) for start in starts)
         for start, answer in zip(starts, answers, strict=True):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
 
@@ -79,14 +80,18 @@ class Session:
     def each(self, batches: Iterable[NDArray[Any]]) -> list[list[NDArray[Any]]]:
         """Return the outputs for each of several batches, which may differ in shape, computed side by side.
 
-        The first are computed while `batches` still makes the next.
+        The first are computed while `batches` still makes others.
         """
         if self._shares < 2:
             return [self._run(batch) for batch in batches]
-        answers: list[list[NDArray[Any]]] = []
+        batches = iter(batches)
+        first = list(islice(batches, 2))
+        if len(first) < 2:  # handed to another thread, it would only take longer
+            return [self._run(batch) for batch in first]
         begun: list[tuple[NDArray[Any], Future[list[NDArray[Any]]]]] = []
-        for batch in batches:
+        for batch in chain(first, batches):
             begun.append((batch, _workers().submit(self._run, batch)))
+        answers: list[list[NDArray[Any]]] = []
         # what nobody has begun is done here, from the end, until this thread meets the others
         for batch, other in reversed(begun):
             answers.append(self._run(batch) if other.cancel() else other.result())

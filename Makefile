@@ -5,7 +5,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all check bench clean
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples
@@ -23,6 +23,9 @@ check: $(TEST)/.ready
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
+
+bench: $(TEST)/.ready
+	$(TEST)/bin/python -m benchmarks
 
 clean:
 	rm -rf $(DEMO) $(TEST) demo-output

@@ -26,7 +26,9 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
-    parser.add_argument("--against", type=Path, metavar="FILE", help="compare with this run, not the last of results/")
+    parser.add_argument(
+        "--against", type=Path, metavar="FILE", help="compare with this run, not the last of results/"
+    )
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="measure only these")
     parser.add_argument("--runs", type=int, metavar="N", help="of each, of which the median counts (5)")
     parser.add_argument("--folders", type=int, nargs="+", metavar="N", help="pictures in the folders (1000)")
@@ -45,7 +47,9 @@ def main() -> None:
     before = {} if earlier is None else read_run(earlier)
     about = machine()
     rate = product_rate(plan.matrix, max(5, plan.runs))
-    print(f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}; medians of {plan.runs};")
+    print(
+        f"{about['processor']}, {about['cores']} cores, onnxruntime {about['onnxruntime']}; medians of {plan.runs};"
+    )
     print(f"a matrix product does {rate / 1e9:.1f} billion multiply-adds a second\n\n{heading()}", flush=True)
     rows = []
     for row in _measured(plan, rate, arguments.only, arguments.peer):

@@ -1,4 +1,4 @@
-"""The shipped classifier computed with in 8 bits, to measure its speed. Its accuracy is told by `mien models compress`."""
+"""The shipped classifier computed with in 8 bits, to measure its speed; `mien models compress` tells its accuracy."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def measure_folders(plan: Plan, folder: Path) -> Iterator[Row]:
             after = os.times()
             cpu = after.children_user + after.children_system - before.children_user - before.children_system
             cpus.append(1000.0 * cpu / count)
-        what = f"a picture of {count}, {len(workers) and cores() or 1} processes, start included"
+        what = f"a picture of {count}, {cores() if workers else 1} processes, start included"
         measured = row("folder", what, walls, "ms")
         busy = [100.0 * cpu / wall / cores() for cpu, wall in zip(cpus, walls, strict=True)]
         yield replace(measured, cpu=row("", "", cpus, "ms").value, rate=1000.0 / measured.value, faces=1)

@@ -72,7 +72,11 @@ def _rounded(row: Row) -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(  # noqa: S603
-            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True  # noqa: S607
+            ["git", *arguments],  # noqa: S607
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -124,8 +124,8 @@ class _PooledPrelu(nn.Module):
             rectified[channel, channel], rectified[channel, partner] = -1.0, 1.0
             kept[channel, channel] = 1.0
         weights = torch.where(slopes < 0, 1.0, 1 - slopes)
-        # As weights above 0 they may come before the relu; a x + (1 - a) relu(x) with a > 1 is -(-x + (a - 1) relu(-x)),
-        # of which this gives what is in brackets.
+        # As weights above 0 they may come before the relu. With a > 1, a x + (1 - a) relu(x) is
+        # -(-x + (a - 1) relu(-x)), of which this gives what is in brackets.
         steep = slopes > 1
         kept[steep] = -torch.eye(len(slopes))[steep]
         self.rectified, self.kept = (_pointwise(matrix) for matrix in (weights[:, None] * rectified, kept))
@@ -144,10 +144,11 @@ def _pointwise(matrix: Tensor) -> nn.Conv2d:
 
 def _heads(network: _Cascade) -> nn.Module:
     """Return all heads as one layer: how much surer it is of a face than of none, then what the others say."""
-    weight, bias = network.face.weight.data, network.face.bias.data
     layer = copy.deepcopy(network.offsets)
-    layer.weight.data = torch.cat([weight[1:] - weight[:1], *(head.weight.data for head in network.others())])
-    layer.bias.data = torch.cat([bias[1:] - bias[:1], *(head.bias.data for head in network.others())])
+    for name, values in layer.named_parameters():
+        face = network.face.get_parameter(name).data
+        others = [head.get_parameter(name).data for head in network.others()]
+        values.data = torch.cat([face[1:] - face[:1], *others])
     return layer
 
 

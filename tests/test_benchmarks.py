@@ -13,11 +13,11 @@ from benchmarks import peers
 from benchmarks.arithmetic import multiply_adds
 from benchmarks.plan import QUICK
 from benchmarks.report import last_run, read_run
-
-from conftest import ROOT
 from mien.classifier import open_classifier
 from mien.detectors import Mtcnn
 from mien.results import Frame
+
+from conftest import ROOT
 
 KINDS = {"decode", "detector", "alignment", "classifier fp32", "picture", "film", "start", "folder", "size"}
 
@@ -70,8 +70,8 @@ def test_a_peer_is_asked_for_every_picture_by_its_own_program(tmp_path, monkeypa
     )
     monkeypatch.setattr(peers, "ADAPTERS", {"tool": adapter})
     rows = list(peers.measure_peers([f"tool={sys.executable}"], QUICK, tmp_path))
-    assert [(row.kind, row.value, row.faces) for row in rows][0] == ("peer tool", 6.0, 3)
-    assert rows[0].what == "320x240, 1 faces"
+    first = rows[0]
+    assert (first.kind, first.what, first.value, first.faces) == ("peer tool", "320x240, 1 faces", 6.0, 3)
     with pytest.raises(ValueError, match="NAME=PROGRAM"):
         list(peers.measure_peers(["other=python"], QUICK, tmp_path))
     adapter.write_text("raise SystemExit('no weights')")

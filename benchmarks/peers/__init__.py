@@ -1,7 +1,7 @@
 """Other tools on the same pictures, each in an environment of its own.
 
-An adapter is one program that is given a file, in JSON `{"runs": N, "pictures": [PATH, …]}`, loads its tool, analyses each
-picture once without counting it and then N times, and prints for each a line of JSON,
+An adapter is one program that is given a file, in JSON `{"runs": N, "pictures": [PATH, …]}`, loads its tool, analyses
+each picture once without counting it and then N times, and prints for each a line of JSON,
 `{"picture": PATH, "faces": N, "milliseconds": [N numbers]}`. What else it prints is passed over. A time is from the
 path of the picture to the emotions of its faces, the model being loaded.
 """
@@ -38,7 +38,7 @@ def measure_peers(peers: Sequence[str], plan: Plan, folder: Path) -> Iterator[Ro
         task = folder / "task.json"
         task.write_text(json.dumps({"runs": plan.runs, "pictures": [str(path) for path in pictures]}), "utf-8")
         command = [program, str(ADAPTERS[name]), str(task)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{name} failed: {done.stderr.strip()[-500:]}")
         for text in done.stdout.splitlines():

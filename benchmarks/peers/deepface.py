@@ -6,7 +6,7 @@ import time
 
 sys.path.pop(0)  # this folder, in which `deepface` is this file
 
-from deepface import DeepFace  # noqa: E402
+from deepface import DeepFace
 
 with open(sys.argv[1], encoding="utf-8") as file:
     task = json.load(file)

@@ -8,7 +8,7 @@ import cv2
 
 sys.path.pop(0)  # this folder, in which `fer` is this file
 
-from fer.fer import FER  # noqa: E402
+from fer.fer import FER
 
 with open(sys.argv[1], encoding="utf-8") as file:
     task = json.load(file)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import urllib.request  # noqa: F401  # which the tool uses without importing it, to fetch its weights
 
 import cv2
 import numpy as np

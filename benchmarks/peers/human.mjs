@@ -1,18 +1,24 @@
-// Adapter of @vladmandic/human on Node (npm install @vladmandic/human @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
-// jpeg-js): PROGRAM is a `node` that runs in the folder of that installation, or NODE_PATH names it.
+// Adapter of @vladmandic/human on Node. MIEN_HUMAN names the folder in which these were installed:
+// npm install @vladmandic/human @tensorflow/tfjs @tensorflow/tfjs-backend-wasm jpeg-js
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const require = createRequire(path.join(process.cwd(), 'package.json'));
-const { Human } = require('@vladmandic/human/dist/human.node-wasm.js');
+const modules = path.resolve(process.env.MIEN_HUMAN, 'node_modules');
+const require = createRequire(path.join(modules, 'here.js'));
+const { Human } = require(path.join(modules, '@vladmandic/human/dist/human.node-wasm.js'));
 const jpeg = require('jpeg-js');
+
+const fetched = globalThis.fetch; // which Node does not let read files, and the tool reads its weights by
+globalThis.fetch = async (url, options) => (String(url).startsWith('file:')
+  ? new Response(fs.readFileSync(new URL(url)))
+  : fetched(url, options));
 
 const task = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 const human = new Human({
   backend: 'wasm',
-  wasmPath: `file://${path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm/package.json'))}/dist/`,
-  modelBasePath: `file://${path.dirname(require.resolve('@vladmandic/human/package.json'))}/models/`,
+  wasmPath: `${modules}/@tensorflow/tfjs-backend-wasm/dist/`,
+  modelBasePath: `file://${modules}/@vladmandic/human/models/`,
   face: { detector: { maxDetected: 50 }, emotion: { enabled: true } },
   body: { enabled: false }, hand: { enabled: false }, object: { enabled: false }, gesture: { enabled: false },
   cacheSensitivity: 0,

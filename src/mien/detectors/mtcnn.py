@@ -170,7 +170,7 @@ class Mtcnn:
 
 
 def _strips(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    """Return a level (height, width, 3) in parts (1, …) for P-Net, whose answers one below the other are its answer."""
+    """Return a level (height, width, 3) in parts (1, …), of which P-Net's answers, joined, are those of the level."""
     height, width = pixels.shape[:2]
     rows = (height - 1) // _STRIDE - (_CELL // _STRIDE - 2)  # of windows; the last may reach beyond by a pixel
     step = max(_CELL, _STRIP // (_STRIDE * width))

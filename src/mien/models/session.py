@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, islice
 from types import MappingProxyType
@@ -83,14 +83,13 @@ class Session:
         The first are computed while `batches` still makes others.
         """
         if self._shares < 2:
-            return [self._run(batch) for batch in batches]
+            # all made first: in turns with the network, they would be made out of cold caches
+            return [self._run(batch) for batch in list(batches)]
         batches = iter(batches)
         first = list(islice(batches, 2))
         if len(first) < 2:  # handed to another thread, it would only take longer
             return [self._run(batch) for batch in first]
-        begun: list[tuple[NDArray[Any], Future[list[NDArray[Any]]]]] = []
-        for batch in chain(first, batches):
-            begun.append((batch, _workers().submit(self._run, batch)))
+        begun = [(batch, _workers().submit(self._run, batch)) for batch in chain(first, batches)]
         answers: list[list[NDArray[Any]]] = []
         # what nobody has begun is done here, from the end, until this thread meets the others
         for batch, other in reversed(begun):

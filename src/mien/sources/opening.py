@@ -150,7 +150,9 @@ def _learn_heic(name: str) -> None:
 
 @cache
 def _known_formats() -> tuple[str, ...]:
-    for module in _FORMATS.values():  # these and not all that Pillow has, which takes as long as to read some pictures
+    for (
+        module
+    ) in _FORMATS.values():  # these and not all that Pillow has, which takes as long as to read some pictures
         with suppress(ImportError):
             import_module(f"PIL.{module}")
     return tuple(form for form in _FORMATS if form in Image.OPEN)

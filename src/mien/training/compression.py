@@ -99,7 +99,7 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def widen(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return what `store_half` made with its weights in float32 again, without the casts; another network unchanged."""
+    """Return what `store_half` made with its weights in float32 again, without casts; another network unchanged."""
     wide = _copy(model)
     stored = {tensor.name: tensor for tensor in wide.graph.initializer}
     nodes = []

@@ -295,17 +295,17 @@ def fit_pooling(model: onnx.ModelProto) -> None:
 
     Those that do, onnxruntime takes out of the layout of the convolutions around them, which costs more than they do.
     """
-    shapes = {value.name: value.type.tensor_type.shape for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    sides = {value.name: [axis.dim_value for axis in value.type.tensor_type.shape.dim[2:]] for value in values}
     for node in model.graph.node:
-        if node.op_type != "AveragePool" or node.input[0] not in shapes:
+        if node.op_type != "AveragePool" or not all(sides.get(node.input[0], [0])):
             continue
-        sides = [axis.dim_value for axis in shapes[node.input[0]].dim[2:]]
         settings = {attribute.name: attribute for attribute in node.attribute}
         strides, kernel = settings["strides"].ints, settings["kernel_shape"].ints
-        padded = any(settings["pads"].ints) if "pads" in settings else False
-        if "ceil_mode" in settings and not padded and list(strides) == list(kernel):
-            if all(side and side % stride == 0 for side, stride in zip(sides, strides, strict=True)):
-                settings["ceil_mode"].i = 0
+        padded = "pads" in settings and any(settings["pads"].ints)
+        fits = not any(side % stride for side, stride in zip(sides[node.input[0]], strides, strict=True))
+        if "ceil_mode" in settings and fits and not padded and list(strides) == list(kernel):
+            settings["ceil_mode"].i = 0
 
 
 def _difference(model: onnx.ModelProto, subject: _Subject) -> float:

@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 _CELL = 12  # side of the window that P-Net judges
 _STRIDE = 2  # between P-Net's windows
 _BATCHES = {24: 32, 48: 8}  # candidates a run, by their side: what is computed with then stays in the caches
-_STRIP = 80_000  # pixels of a level a run, for the same reason
+_STRIP = 40_000  # pixels of a level a run, for the same reason
 
 
 class Mtcnn:

@@ -9,7 +9,7 @@ from PIL import Image, ImageSequence
 
 from mien.detectors import Mtcnn, WholePicture, open_detector
 from mien.detectors.mtcnn import _strips
-from mien.detectors.pyramid import Pyramid
+from mien.detectors.pyramid import Pyramid, _cut, _halved
 from mien.detectors.suppression import peaks, suppress
 from mien.errors import UsageError
 from mien.models.store import read_model
@@ -214,6 +214,16 @@ def test_large_crops_average_instead_of_skipping_pixels():
         np.array([[10, 10, 790, 790]], np.float32), 24
     )
     assert crop.min() > 110 and crop.max() < 145
+
+
+def test_large_pictures_are_halved_and_cut_as_a_whole_copy_would_be():
+    pixels = np.random.default_rng(3).integers(0, 256, (301, 457, 3), dtype=np.uint8)
+    copy = Image.fromarray(pixels)
+    assert np.array_equal(_halved(pixels), copy.reduce(2))
+    squares = [(10.3, 20.6, 19.1, 29.4), (-3.5, 290.2, 14.5, 308.2), (440.1, -60, 560.1, 60), (0, 0, 301, 301)]
+    crops = Pyramid(Frame(pixels, "noise")).cut(np.array(squares, np.float32), 24)
+    for crop, square in zip(crops, np.array(squares, np.float32).tolist(), strict=True):
+        assert np.array_equal(crop, _cut(copy, square, 24))
 
 
 def test_no_squares_no_crops():

@@ -317,6 +317,9 @@ def test_export_compresses_what_it_has_compared_with_torch(run, data, tmp_path):
     assert done.status == 0
     assert "differs from torch by" in done.err
     assert "a logit differs by" in done.err
+    pools = [node for node in onnx.load(file).graph.node if node.op_type == "AveragePool"]
+    assert pools  # none rounds up where its windows fit: it would fall out of the convolutions' layout
+    assert not any(one.i for node in pools for one in node.attribute if one.name == "ceil_mode")
     classifier = open_classifier(file)
     assert classifier.metadata.extra["weights"].startswith("float16")
     assert " && mien models compress embedded.onnx OUT --half " in classifier.metadata.reproduce

@@ -73,7 +73,7 @@ def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(  # noqa: S603
             ["git", *arguments],  # noqa: S607
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,
             check=True,

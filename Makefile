@@ -5,7 +5,7 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test test-all check docs clean
+.PHONY: demo test test-all check docs bench clean
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples
@@ -27,6 +27,9 @@ check: $(TEST)/.ready
 
 docs: $(TEST)/.ready
 	$(TEST)/bin/python scripts/make_docs.py
+
+bench: $(TEST)/.ready
+	$(TEST)/bin/python -m benchmarks
 
 clean:
 	rm -rf $(DEMO) $(TEST) demo-output site

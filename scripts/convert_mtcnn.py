@@ -31,6 +31,9 @@ from mien.training.export import strip_traces
 NAMES = ("pnet", "rnet", "onet")
 INPUT_SIDES = {"pnet": (12, 37, 64, 101), "rnet": (24,), "onet": (48,)}
 TOLERANCE = 1e-4
+SHIFT, SCALE = 127.5, 128.0  # what the networks take of a pixel: (pixel - SHIFT) / SCALE
+SIDE = 3  # of what R-Net and O-Net flatten, in pixels
+STEEPEST = 0.95  # slope of a PReLU that is divided by 1 less it
 BLOCK = 16  # channels that onnxruntime computes together in a convolution, on processors with AVX-512
 
 
@@ -38,12 +41,29 @@ class _Cascade(nn.Module):
     """What the three share: pixels in, a trunk, heads."""
 
     trunk: nn.Sequential
+    face: nn.Conv2d | nn.Linear
+    offsets: nn.Conv2d | nn.Linear
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return the trunk's answer to uint8 pixels (n, h, w, 3)."""
-        scaled = (pixels.permute(0, 3, 1, 2).float() - 127.5) / 128.0
-        features: Tensor = self.trunk(scaled)
+        features: Tensor = self.trunk(pixels.permute(0, 3, 1, 2).float())
         return features
+
+    def others(self) -> list[nn.Conv2d | nn.Linear]:
+        """Return the heads but that of the probability."""
+        return [self.offsets]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the probability of a face, and what each of the others says."""
+        x = self.features(pixels)
+        return self.face(x).softmax(dim=1)[:, 1], *(head(x) for head in self.others())
+
+
+class _Scale(nn.Module):
+    """Takes pixels to about -1 to 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - SHIFT) / SCALE
 
 
 class _Flatten(nn.Module):
@@ -64,13 +84,29 @@ class _Prelu(nn.Module):
     def __init__(self, slopes: Tensor) -> None:
         super().__init__()
         # the operator it has for a factor by channel, with nothing else to do
-        self.all, self.positive = (nn.BatchNorm2d(len(slopes), eps=0.0) for _ in range(2))
-        self.all.weight.data = slopes
-        self.positive.weight.data = 1 - slopes
+        self.all, self.positive = _factors(slopes), _factors(1 - slopes)
 
     def forward(self, x: Tensor) -> Tensor:
         scaled: Tensor = self.all(x) + self.positive(x.relu())
         return scaled
+
+
+class _ScaledPrelu(nn.Module):
+    """PReLU divided by 1 - a, for slopes a < 1: one pass less over the picture. What follows multiplies by 1 - a."""
+
+    def __init__(self, slopes: Tensor) -> None:
+        super().__init__()
+        self.all = _factors(slopes / (1 - slopes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scaled: Tensor = self.all(x) + x.relu()
+        return scaled
+
+
+def _factors(values: Tensor) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(len(values), eps=0.0)
+    layer.weight.data = values
+    return layer
 
 
 class _PooledPrelu(nn.Module):
@@ -87,12 +123,16 @@ class _PooledPrelu(nn.Module):
         for channel, partner in partners.items():
             rectified[channel, channel], rectified[channel, partner] = -1.0, 1.0
             kept[channel, channel] = 1.0
-        self.rectified, self.kept = (_pointwise(matrix) for matrix in (rectified, kept))
-        self.weights = nn.BatchNorm2d(len(slopes), eps=0.0)
-        self.weights.weight.data = torch.where(slopes < 0, 1.0, 1 - slopes)
+        weights = torch.where(slopes < 0, 1.0, 1 - slopes)
+        # As weights above 0 they may come before the relu. With a > 1, a x + (1 - a) relu(x) is
+        # -(-x + (a - 1) relu(-x)), of which this gives what is in brackets.
+        steep = slopes > 1
+        kept[steep] = -torch.eye(len(slopes))[steep]
+        self.rectified, self.kept = (_pointwise(matrix) for matrix in (weights[:, None] * rectified, kept))
+        self.signs = torch.where(steep, -1.0, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        answer: Tensor = self.kept(x) + self.weights(self.rectified(x).relu())
+        answer: Tensor = self.kept(x) + self.rectified(x).relu()
         return answer
 
 
@@ -102,9 +142,14 @@ def _pointwise(matrix: Tensor) -> nn.Conv2d:
     return layer
 
 
-def _probability(logits: Tensor) -> Tensor:
-    """Return the second share of the softmax of (n, 2, …), which takes onnxruntime much longer to compute as such."""
-    return (logits[:, 1] - logits[:, 0]).sigmoid()
+def _heads(network: _Cascade) -> nn.Module:
+    """Return all heads as one layer: how much surer it is of a face than of none, then what the others say."""
+    layer = copy.deepcopy(network.offsets)
+    for name, values in layer.named_parameters():
+        face = network.face.get_parameter(name).data
+        others = [head.get_parameter(name).data for head in network.others()]
+        values.data = torch.cat([face[1:] - face[:1], *others])
+    return layer
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> list[nn.Module]:
@@ -117,15 +162,10 @@ class PNet(_Cascade):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            *_conv(3, 10, 3), nn.MaxPool2d(2, 2, ceil_mode=True), *_conv(10, 16, 3), *_conv(16, 32, 3)
+            _Scale(), *_conv(3, 10, 3), nn.MaxPool2d(2, 2, ceil_mode=True), *_conv(10, 16, 3), *_conv(16, 32, 3)
         )
         self.face = nn.Conv2d(32, 2, 1)
         self.offsets = nn.Conv2d(32, 4, 1)
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (probability, offsets)."""
-        x = self.features(pixels)
-        return _probability(self.face(x)), self.offsets(x)
 
 
 class RNet(_Cascade):
@@ -134,6 +174,7 @@ class RNet(_Cascade):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
+            _Scale(),
             *_conv(3, 28, 3),
             nn.MaxPool2d(3, 2, ceil_mode=True),
             *_conv(28, 48, 3),
@@ -146,11 +187,6 @@ class RNet(_Cascade):
         self.face = nn.Linear(128, 2)
         self.offsets = nn.Linear(128, 4)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (probability, offsets)."""
-        x = self.features(pixels)
-        return _probability(self.face(x)), self.offsets(x)
-
 
 class ONet(_Cascade):
     """Decides: (n, 48, 48, 3) → probability (n,), box offsets (n, 4), landmarks (n, 10): five x, five y."""
@@ -158,6 +194,7 @@ class ONet(_Cascade):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
+            _Scale(),
             *_conv(3, 32, 3),
             nn.MaxPool2d(3, 2, ceil_mode=True),
             *_conv(32, 64, 3),
@@ -173,10 +210,9 @@ class ONet(_Cascade):
         self.offsets = nn.Linear(256, 4)
         self.landmarks = nn.Linear(256, 10)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (probability, offsets, landmarks)."""
-        x = self.features(pixels)
-        return _probability(self.face(x)), self.offsets(x), self.landmarks(x)
+    def others(self) -> list[nn.Conv2d | nn.Linear]:
+        """Return the heads but that of the probability."""
+        return [self.offsets, self.landmarks]
 
 
 def read_network(wheel: str | Path, name: str) -> _Cascade:
@@ -191,32 +227,65 @@ def read_network(wheel: str | Path, name: str) -> _Cascade:
     return network.eval()
 
 
-def rearrange(network: _Cascade) -> _Cascade:
-    """Return a network with the same answers: its convolutions in full blocks of channels, without PReLU between."""
-    layers = list(copy.deepcopy(network.trunk))
+class _Rearranged(nn.Module):
+    """A network with the same answers, of fewer and larger steps.
+
+    Its convolutions compute full blocks of channels, and no PReLU stands between them; it takes pixels as they are,
+    since the scaling is in its first weights; the heads are one layer, and the softmax of two is a sigmoid.
+    """
+
+    def __init__(self, network: _Cascade) -> None:
+        super().__init__()
+        original = copy.deepcopy(network)
+        self.layers = nn.Sequential(*_rearrange([*original.trunk, _heads(original)]))
+        self.sizes = [1, *(len(head.weight) for head in original.others())]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        face, *others = self.layers(pixels.permute(0, 3, 1, 2).float()).split(self.sizes, dim=1)
+        return face[:, 0].sigmoid(), *others
+
+
+def _rearrange(layers: list[nn.Module]) -> list[nn.Module]:
+    assert isinstance(layers.pop(0), _Scale)
     added = 0  # channels of nothing but zeros, which fill up the last block
+    factors: Tensor | None = None  # by which the channels that come in are too small
     for i, layer in enumerate(layers):
         if isinstance(layer, nn.Conv2d):
             assert layer.bias is not None
-            before, added = added, -layer.out_channels % BLOCK
+            if i == 0:
+                layer.weight.data /= SCALE
+                layer.bias.data -= SHIFT * layer.weight.data.sum(dim=(1, 2, 3))
+            before, added = added, -layer.out_channels % BLOCK if i + 1 < len(layers) else 0
             layer.weight.data = pad(layer.weight.data, (0, 0, 0, 0, 0, before, 0, added))
             layer.bias.data = pad(layer.bias.data, (0, added))
+            if factors is not None:
+                layer.weight.data *= factors[:, None, None]
+                factors = None
         elif isinstance(layer, nn.PReLU) and isinstance(convolution := layers[i - 1], nn.Conv2d):
             assert convolution.bias is not None
             slopes = pad(layer.weight.data, (0, added))
             negative = torch.nonzero(slopes < 0).flatten()
-            pooling = layers[i + 1] if i + 1 < len(layers) else None
+            pooling = layers[i + 1]
             if isinstance(pooling, nn.MaxPool2d) and len(negative) <= added:
                 partners = torch.arange(len(negative)) + layer.num_parameters
                 for values in (convolution.weight.data, convolution.bias.data):
                     values[partners] = values[negative] * slopes[negative].view(-1, *[1] * (values.dim() - 1))
                 after = _PooledPrelu(slopes, dict(zip(negative.tolist(), partners.tolist(), strict=True)))
                 layers[i : i + 2] = [pooling, after]
+                factors = after.signs
+            elif slopes.max() < STEEPEST:
+                layers[i], factors = _ScaledPrelu(slopes), 1 - slopes
             else:
                 layers[i] = _Prelu(slopes)
-    arranged = copy.deepcopy(network)
-    arranged.trunk = nn.Sequential(*layers)
-    return arranged.eval()
+        elif isinstance(layer, _Flatten):  # its order goes into the weights of what follows
+            linear, side = layers[i + 1], SIDE
+            assert isinstance(linear, nn.Linear)
+            weights = linear.weight.data.view(linear.out_features, side, side, -1).permute(0, 3, 2, 1)
+            if factors is not None:
+                weights = weights * factors[:, None, None]
+                factors = None
+            layers[i], linear.weight.data = nn.Flatten(), weights.flatten(1)
+    return layers
 
 
 def convert(wheel: str | Path, name: str, out: Path) -> float:
@@ -232,7 +301,7 @@ def convert(wheel: str | Path, name: str, out: Path) -> float:
     axes = {0: batch, 1: height, 2: width} if name == "pnet" else {0: batch}
     outputs = ["probability", "offsets", "landmarks"] if name == "onet" else ["probability", "offsets"]
     program = torch.onnx.export(
-        rearrange(network),
+        _Rearranged(network).eval(),
         (torch.zeros(3, side, side + (name == "pnet"), 3, dtype=torch.uint8),),
         input_names=["pixels"],
         output_names=outputs,

@@ -23,7 +23,14 @@ from reference_pages import command_line, rest
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = Path("docs")
-OF_THE_ROOT = ("CHANGELOG.md", "CONTRIBUTING.md", "RESPONSIBLE_USE.md", "SECURITY.md")
+OF_THE_ROOT = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "RESPONSIBLE_USE.md",
+    "SECURITY.md",
+    "benchmarks/README.md",
+    "benchmarks/NOTES.md",
+)
 """Pages that stand at the root of the repository, and in project/ on the site."""
 
 GENERATED: dict[str, Callable[[], str]] = {"command line": command_line, "rest": rest}

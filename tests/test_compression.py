@@ -203,6 +203,20 @@ def test_a_compressed_file_claims_what_it_reaches_itself(storage, source, data, 
         compress_file(out, tmp_path / "twice.onnx", data=data, storage=storage, validation="public_test")
 
 
+def test_int8_comes_from_weights_stored_in_16_bits_too(source, data, tmp_path):
+    """As the shipped model has them: what it is made from is rounded, and the rest the same."""
+    half, direct, twice = (tmp_path / f"{name}.onnx" for name in ("half", "direct", "twice"))
+    options = {"data": data, "validation": "public_test"}
+    compress_file(source, half, storage=Storage.HALF, **options)
+    compress_file(source, direct, storage=Storage.INT8, **options)
+    compress_file(half, twice, storage=Storage.INT8, **options)
+    one, other = (onnx.load(path).graph.node for path in (direct, twice))
+    assert [node.op_type for node in one] == [node.op_type for node in other]
+    assert open_classifier(twice).metadata.extra["weights"].startswith("int8")
+    with pytest.raises(ModelError, match="compressed already"):
+        compress_file(half, tmp_path / "again.onnx", storage=Storage.HALF, **options)
+
+
 def test_claims_and_temperatures_of_float32_are_not_handed_on(data):
     """What the file said before is neither kept nor built on: a temperature is fitted from 1."""
     labelled = read_labelled_faces(data)
@@ -303,6 +317,9 @@ def test_export_compresses_what_it_has_compared_with_torch(run, data, tmp_path):
     assert done.status == 0
     assert "differs from torch by" in done.err
     assert "a logit differs by" in done.err
+    pools = [node for node in onnx.load(file).graph.node if node.op_type == "AveragePool"]
+    assert pools  # none rounds up where its windows fit: it would fall out of the convolutions' layout
+    assert not any(one.i for node in pools for one in node.attribute if one.name == "ceil_mode")
     classifier = open_classifier(file)
     assert classifier.metadata.extra["weights"].startswith("float16")
     assert " && mien models compress embedded.onnx OUT --half " in classifier.metadata.reproduce

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from mien.detectors import Mtcnn, WholePicture, open_detector
-from mien.detectors.pyramid import Pyramid
-from mien.detectors.suppression import suppress
+from mien.detectors.mtcnn import _strips
+from mien.detectors.pyramid import Pyramid, _cut, _halved
+from mien.detectors.suppression import peaks, suppress
 from mien.errors import UsageError
 from mien.models.store import read_model
 from mien.results import Frame
@@ -215,6 +216,16 @@ def test_large_crops_average_instead_of_skipping_pixels():
     assert crop.min() > 110 and crop.max() < 145
 
 
+def test_large_pictures_are_halved_and_cut_as_a_whole_copy_would_be():
+    pixels = np.random.default_rng(3).integers(0, 256, (301, 457, 3), dtype=np.uint8)
+    copy = Image.fromarray(pixels)
+    assert np.array_equal(_halved(pixels), copy.reduce(2))
+    squares = [(10.3, 20.6, 19.1, 29.4), (-3.5, 290.2, 14.5, 308.2), (440.1, -60, 560.1, 60), (0, 0, 301, 301)]
+    crops = Pyramid(Frame(pixels, "noise")).cut(np.array(squares, np.float32), 24)
+    for crop, square in zip(crops, np.array(squares, np.float32).tolist(), strict=True):
+        assert np.array_equal(crop, _cut(copy, square, 24))
+
+
 def test_no_squares_no_crops():
     assert Pyramid(Frame(ramp(40, 60), "ramp")).cut(np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
 
@@ -243,3 +254,36 @@ def test_suppression_keeps_what_going_through_the_boxes_one_by_one_keeps(limit, 
 
 def test_suppression_of_no_boxes():
     assert suppress(np.empty((0, 4), np.float32), np.empty(0, np.float32), 0.5).tolist() == []
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.97])
+def test_peaks_are_what_suppression_keeps_of_overlapping_windows(threshold):
+    """Of windows of 12 pixels at a stride of 2, only neighbours overlap by more than half."""
+    random = np.random.default_rng(1)
+    shapes = [(40, 61), (1, 1), (7, 30), (3, 1)]
+    grids = [random.uniform(size=shape).round(2).astype(np.float32) for shape in shapes]  # some of them equal
+    grids[0][5:20, 5:40] = random.uniform(0.9, 1.0, (15, 35))
+    for grid, (rows, columns) in zip(grids, peaks(grids, threshold), strict=True):
+        y, x = np.nonzero(grid >= threshold)
+        boxes = np.stack([x, y, x + 6, y + 6], axis=1).astype(np.float32) * 2
+        kept = suppress(boxes, grid[y, x], 0.5)
+        assert sorted(zip(rows, columns, strict=True)) == sorted(zip(y[kept], x[kept], strict=True))
+
+
+@pytest.mark.parametrize("size", [(12, 12), (13, 700), (301, 640), (360, 640), (721, 480)])
+def test_levels_in_strips_have_the_answers_of_the_whole(mtcnn, size):
+    """So that neither the shape of a picture nor the number of threads decides what is found."""
+    pixels = np.random.default_rng(2).integers(0, 256, (*size, 3), dtype=np.uint8)
+    probability, offsets = mtcnn._pnet.each([pixels[None]])[0]
+    parts = mtcnn._pnet.each(_strips(pixels))
+    np.testing.assert_allclose(np.concatenate([part[0][0] for part in parts]), probability[0], atol=1e-6)
+    np.testing.assert_allclose(np.concatenate([part[1][0] for part in parts], axis=1), offsets[0], atol=1e-6)
+
+
+def test_the_number_of_threads_changes_no_answer(mtcnn):
+    photo = read(EXAMPLES / "three_people.jpg")
+    (alone,), (together,) = Mtcnn(threads=1)([photo]), mtcnn([photo])
+    assert len(alone) == len(together) == 3
+    for one, other in zip(alone, together, strict=True):
+        assert one.box == pytest.approx(other.box, abs=0.01)
+        assert one.score == pytest.approx(other.score, abs=1e-5)

@@ -7,13 +7,14 @@ Networks", IEEE Signal Processing Letters, 2016. The weights are those of facene
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mien.detectors.pyramid import Pyramid
-from mien.detectors.suppression import suppress
+from mien.detectors.suppression import peaks, suppress
 from mien.errors import UsageError
 from mien.models.session import Session
 from mien.models.store import read_model
@@ -23,7 +24,8 @@ Floats = NDArray[np.float32]
 
 _CELL = 12  # side of the window that P-Net judges
 _STRIDE = 2  # between P-Net's windows
-_BATCH = 256  # candidates a run, which bounds memory on a crowd
+_BATCHES = {24: 32, 48: 8}  # candidates a run, by their side: what is computed with then stays in the caches
+_STRIP = 40_000  # pixels of a level a run, for the same reason
 
 
 class Mtcnn:
@@ -90,7 +92,7 @@ class Mtcnn:
         return [next(faces) if there else None for there in passed.tolist()]
 
     def _find(self, frame: Frame) -> list[Detection]:
-        pyramid = Pyramid(frame, self._level_sizes(frame.width, frame.height))
+        pyramid = Pyramid(frame)
         boxes = self._propose(pyramid, frame.width, frame.height)
 
         boxes, scores, _, _ = self._judge(self._rnet, 24, self._thresholds[1], pyramid, _square(boxes))
@@ -110,19 +112,33 @@ class Mtcnn:
         return sizes
 
     def _propose(self, pyramid: Pyramid, width: int, height: int) -> Floats:
-        """Return P-Net's boxes (n, 4) in pixels of the picture, over the levels of `pyramid`."""
-        all_boxes, all_scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
-        answers = self._pnet.each([np.asarray(level)[None] for level in pyramid.levels])
-        for level, (probabilities, regressions) in zip(pyramid.levels, answers, strict=True):
-            probability, offsets = probabilities[0], regressions[0]
-            rows, columns = np.nonzero(probability >= self._thresholds[0])
-            scores = probability[rows, columns]
+        """Grow `pyramid`; return P-Net's boxes (n, 4) over its levels, in pixels of the picture."""
+        counts: list[int] = []
+
+        def strips() -> Iterator[NDArray[np.uint8]]:
+            for size in self._level_sizes(width, height):
+                parts = _strips(np.asarray(pyramid.grow(*size)))
+                counts.append(len(parts))
+                yield from parts
+
+        answers = iter(self._pnet.each(strips()))
+        probabilities, offsets = [], []
+        for count in counts:
+            parts = list(islice(answers, count))
+            probabilities.append(np.concatenate([part[0][0] for part in parts]))
+            offsets.append(np.concatenate([part[1][0] for part in parts], axis=1))
+        if not counts:
+            return np.empty((0, 4), np.float32)
+        all_boxes, all_scores = [], []
+        kept = peaks(probabilities, self._thresholds[0])
+        for level, probability, offset, (rows, columns) in zip(
+            pyramid.levels, probabilities, offsets, kept, strict=True
+        ):
             cells = np.stack([columns, rows, columns, rows], axis=1).astype(np.float32) * _STRIDE
             cells[:, 2:] += _CELL
-            kept = suppress(cells, scores, 0.5)
-            moved = cells[kept] + offsets[:, rows[kept], columns[kept]].T * _CELL
+            moved = cells + offset[:, rows, columns].T * _CELL
             all_boxes.append(moved * np.array([width / level.width, height / level.height] * 2, np.float32))
-            all_scores.append(scores[kept])
+            all_scores.append(probability[rows, columns])
         boxes, scores = np.concatenate(all_boxes), np.concatenate(all_scores)
         return boxes[suppress(boxes, scores, 0.7)]
 
@@ -139,18 +155,31 @@ class Mtcnn:
         scores = np.empty(len(squares), np.float32)
         offsets = np.empty((len(squares), 4), np.float32)
         points = np.zeros((len(squares), 10), np.float32)
-        for start in range(0, len(squares), _BATCH):
-            part = slice(start, start + _BATCH)
-            answers = network(pyramid.cut(squares[part], side))
-            scores[part], offsets[part] = answers[0], answers[1]
-            if len(answers) > 2:
-                points[part] = answers[2]
+        batch = _BATCHES[side]
+        starts = range(0, len(squares), batch)
+        answers = network.each(pyramid.cut(squares[start : start + batch], side) for start in starts)
+        for start, answer in zip(starts, answers, strict=True):
+            part = slice(start, start + batch)
+            scores[part], offsets[part] = answer[:2]
+            if len(answer) > 2:
+                points[part] = answer[2]
         passed = scores >= threshold
         squares, scores = squares[passed], scores[passed]
         sides = np.tile(squares[:, 2:] - squares[:, :2], 2)
         landmarks = points[passed].reshape(-1, 2, 5).transpose(0, 2, 1)
         landmarks = landmarks * sides[:, None, :2] + squares[:, None, :2]
         return squares + offsets[passed] * sides, scores, landmarks, passed
+
+
+def _strips(pixels: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return a level (height, width, 3) in parts (1, …), of which P-Net's answers, joined, are those of the level."""
+    height, width = pixels.shape[:2]
+    rows = (height - 1) // _STRIDE - (_CELL // _STRIDE - 2)  # of windows; the last may reach beyond by a pixel
+    step = max(_CELL, _STRIP // (_STRIDE * width))
+    count = max(1, round(rows / step))
+    edges = [rows * i // count for i in range(count + 1)]
+    tops, bottoms = edges[:-1], [_STRIDE * (edge - 1) + _CELL for edge in edges[1:-1]]
+    return [pixels[None, _STRIDE * top : bottom] for top, bottom in zip(tops, [*bottoms, height], strict=True)]
 
 
 def _detections(boxes: Floats, scores: Floats, landmarks: Floats) -> list[Detection]:

@@ -13,6 +13,8 @@ from mien.results import Frame
 
 Floats = NDArray[np.float32]
 
+_BAND = 128  # rows, an even number
+_MARGIN = 2  # pixels about a square that take part where its crop is larger than itself
 _SHARP = 1.4  # pixels of a square for each pixel across its crop: with 1.0, one face in a hundred is lost
 
 
@@ -29,32 +31,38 @@ class Pyramid:
 
         Args:
             frame: the picture.
-            sizes: width and height of each level, the largest first; without any, there is only what to cut from.
+            sizes: width and height of the levels to begin with, the largest first; `grow` adds others.
 
         """
         self._frame = frame
         self._size = (frame.width, frame.height)
-        self._picture: Image.Image | None = None
+        self._picture: Image.Image | None = None  # a copy in Pillow's form, where a level needs all of it
         self._steps: list[Image.Image] = []  # between the picture and its first level, none half the one before
         self.levels: list[Image.Image] = []
         for size in sizes:
-            self.levels.append(self._shrunk(size))
+            self.grow(*size)
+
+    def grow(self, width: int, height: int) -> Image.Image:
+        """Add a level, smaller than those there are, and return it."""
+        self.levels.append(self._shrunk((width, height)))
+        return self.levels[-1]
 
     def _shrunk(self, size: tuple[int, int]) -> Image.Image:
         """Return the next level: made from the one before, which is nearly as sharp and much smaller."""
         if not self.levels and self._frame.reduced is not None and size[0] < self._frame.width:
             return Image.fromarray(self._frame.reduced(*size))
-        source = self.levels[-1] if self.levels else self._whole()
+        if self.levels:
+            source = self.levels[-1]
+        elif self._frame.width > 2 * size[0]:
+            source = _halved(self._frame.pixels)
+            self._steps.append(source)
+        else:
+            source = self._picture = Image.fromarray(self._frame.pixels)
         while not self.levels and source.width > 2 * size[0]:
             source = source.reduce(2)
             self._steps.append(source)
         # The gap lets Pillow average whole pixels where that alone halves the picture, four times as fast.
         return source.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
-
-    def _whole(self) -> Image.Image:
-        if self._picture is None:  # Pillow makes a copy, which large pictures seldom need
-            self._picture = Image.fromarray(self._frame.pixels)
-        return self._picture
 
     def cut(self, squares: Floats, side: int) -> NDArray[np.uint8]:
         """Return `squares` (n, 4), in pixels of the picture, as crops; what lies beyond its border is black.
@@ -78,9 +86,30 @@ class Pyramid:
         places = squares * np.tile(zooms, 2)[chosen]
         sheet = Image.new("RGB", (side, side * len(squares)))  # to take all crops over to numpy at once
         for i, (level, place) in enumerate(zip(chosen.tolist(), places.tolist(), strict=True)):
-            source = smaller[level - 1] if level else self._whole()
-            sheet.paste(_cut(source, place, side), (0, i * side))
+            source = smaller[level - 1] if level else self._picture
+            crop = _cut_pixels(self._frame.pixels, place, side) if source is None else _cut(source, place, side)
+            sheet.paste(crop, (0, i * side))
         return np.asarray(sheet).reshape(len(squares), side, side, 3)
+
+
+def _halved(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return a picture at half its size, made in bands: a copy of the whole in Pillow's form would take as long."""
+    height, width = pixels.shape[:2]
+    half = Image.new("RGB", ((width + 1) // 2, (height + 1) // 2))
+    for top in range(0, height, _BAND):
+        half.paste(Image.fromarray(pixels[top : top + _BAND]).reduce(2), (0, top // 2))
+    return half
+
+
+def _cut_pixels(pixels: NDArray[np.uint8], square: Sequence[float], side: int) -> Image.Image:
+    """Return what `_cut` does of the whole picture, of which Pillow copies only what is about the square."""
+    left, top = (max(0, math.floor(edge) - _MARGIN) for edge in square[:2])
+    right, bottom = (math.ceil(edge) + _MARGIN for edge in square[2:])
+    region = np.ascontiguousarray(pixels[top : max(top, bottom), left : max(left, right)])
+    if not region.size:
+        return Image.new("RGB", (side, side))
+    x1, y1, x2, y2 = square
+    return _cut(Image.fromarray(region), (x1 - left, y1 - top, x2 - left, y2 - top), side)
 
 
 def _cut(picture: Image.Image, square: Sequence[float], side: int) -> Image.Image:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+
+_ROWS = np.array([-1, -1, -1, 0, 0, 1, 1, 1])  # of the eight neighbours
+_COLUMNS = np.array([-1, 0, 1, -1, 1, -1, 0, 1])
 
 _BLOCK = 128  # boxes compared with all others at once: it bounds memory, and more or fewer are slower
 
@@ -35,15 +40,55 @@ def suppress(boxes: Floats, scores: Floats, overlap: float, *, of_smaller: bool 
     return np.concatenate(kept)
 
 
+def peaks(grids: Sequence[Floats], threshold: float) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return of each grid of scores the rows and columns that stay, of those with at least `threshold`.
+
+    What `suppress` does to windows of which each overlaps its eight neighbours by too much and no other, as those of
+    a network that goes through a picture in steps of a sixth of its window and are to overlap by less than half: only
+    neighbours are compared.
+    """
+    places, steps, scores, found = [], [], [], []
+    end = 0
+    for grid in grids:
+        rows, columns = np.nonzero(grid >= threshold)
+        step = grid.shape[1] + 1  # a column between the last of a row and the first of the next
+        places.append(end + (rows + 1) * step + columns)
+        steps.append(np.full(len(rows), step))
+        scores.append(grid[rows, columns])
+        found.append((rows, columns))
+        end += (grid.shape[0] + 2) * step  # a row above and one below
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    place, step = np.concatenate(places)[order], np.concatenate(steps)[order]
+    around = place[:, None] + step[:, None] * _ROWS + _COLUMNS
+    nobody = len(order)
+    ranks = np.full(end, nobody)
+    ranks[place] = np.arange(nobody)
+    stays = np.zeros(nobody, np.bool_)
+    undecided = np.arange(nobody)
+    while undecided.size:
+        best = undecided[ranks[around[undecided]].min(axis=1) > undecided]
+        stays[order[best]] = True
+        ranks[around[best]] = ranks[place[best]] = nobody
+        undecided = undecided[ranks[place[undecided]] < nobody]
+    parts = np.split(stays, np.cumsum([len(rows) for rows, _ in found])[:-1])
+    return [(rows[part], columns[part]) for (rows, columns), part in zip(found, parts, strict=True)]
+
+
 def _overlapping(some: Floats, others: Floats, overlap: float, of_smaller: bool) -> NDArray[np.bool_]:
     """Return (n, m): whether each of `some` (n, 4) and each of `others` (m, 4) overlap by more than `overlap`."""
     x1, y1, x2, y2 = some.T[:, :, None]
     u1, v1, u2, v2 = np.ascontiguousarray(others.T)
-    width = np.minimum(x2, u2) - np.maximum(x1, u1)
-    height = np.minimum(y2, v2) - np.maximum(y1, v1)
-    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    shared = np.minimum(x2, u2)
+    shared -= np.maximum(x1, u1)
+    np.maximum(shared, 0.0, out=shared)
+    height = np.minimum(y2, v2)
+    height -= np.maximum(y1, v1)
+    shared *= np.maximum(height, 0.0, out=height)
     area = np.maximum(x2 - x1, 0.0) * np.maximum(y2 - y1, 0.0)
     other_area = np.maximum(u2 - u1, 0.0) * np.maximum(v2 - v1, 0.0)
-    whole = np.minimum(area, other_area) if of_smaller else area + other_area - shared
-    more: NDArray[np.bool_] = shared > overlap * whole
+    whole = np.minimum(area, other_area) if of_smaller else area + other_area
+    if not of_smaller:
+        whole -= shared
+    whole *= np.float32(overlap)
+    more: NDArray[np.bool_] = shared > whole
     return more

@@ -194,7 +194,7 @@ def _cold_start(model: str, device: str) -> Iterator[Figure]:
         times, peaks = [], []
         for _ in range(_COLD_RUNS):
             started = time.perf_counter()
-            peaks.append(_child(picture, model, device) / 1024)
+            peaks.append(most_memory(picture, model, device=device))
             times.append(1000.0 * (time.perf_counter() - started))
     yield _figure("cold start", "a new process analyses one picture", None, times, "ms")
     if max(peaks) > 0:
@@ -205,19 +205,26 @@ def _film_memory(model: str, folder: Path, device: str) -> Iterator[Figure]:
     for name, minutes in _LONG.items():
         film = folder / f"{minutes}.mp4"
         write_film(film, 1, (1280, 720), 60.0, times=minutes)
-        peak = _child(film, model, device) / 1024
+        peak = most_memory(film, model, device=device)
         if peak > 0:
             yield _figure("memory", f"1280x720, {name}, at most", None, [peak], "MiB")
 
 
-def _child(source: Path, model: str, device: str) -> int:
-    """Analyse a file in a new process; return the most memory that it held, in KiB."""
+def most_memory(source: Path, model: str, *, device: str = "cpu") -> float:
+    """Analyse a picture, a film or a folder in a new process; return the most memory that it held, in MiB.
+
+    It is 0 where the system does not tell.
+
+    Raises:
+        MienError: the process failed.
+
+    """
     child = subprocess.run(  # noqa: S603  # this very interpreter, with a program from above
         [sys.executable, "-c", _CHILD, str(source), model, device], capture_output=True, text=True, check=False
     )
     if child.returncode:
         raise MienError(f"a new process could not analyse {source.name}: {child.stderr.strip()[-300:]}")
-    return int(child.stdout)
+    return int(child.stdout) / 1024
 
 
 def _figure(

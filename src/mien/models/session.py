@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cache
 from io import StringIO
+from itertools import chain, islice
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
@@ -57,6 +58,7 @@ class Session:
             UsageError: the device is not there, or does not work.
 
         """
+        self.name = name
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -101,16 +103,24 @@ class Session:
         answers = self.each(np.array_split(values, shares))
         return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
-    def each(self, batches: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
-        """Return the outputs for each of several batches, which may differ in shape, computed side by side."""
-        if self._shares < 2 or len(batches) < 2:
-            return [self._run(batch) for batch in batches]
-        others = [_workers().submit(self._run, batch) for batch in batches[1:]]
-        answers = [self._run(batches[0])]
-        for batch, other in zip(batches[1:], others, strict=True):
-            # what nobody has begun, because the workers are busy for another caller, is done here
+    def each(self, batches: Iterable[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+        """Return the outputs for each of several batches, which may differ in shape, computed side by side.
+
+        The first are computed while `batches` still makes others.
+        """
+        if self._shares < 2:
+            # all made first: in turns with the network, they would be made out of cold caches
+            return [self._run(batch) for batch in list(batches)]
+        batches = iter(batches)
+        first = list(islice(batches, 2))
+        if len(first) < 2:  # handed to another thread, it would only take longer
+            return [self._run(batch) for batch in first]
+        begun = [(batch, _workers().submit(self._run, batch)) for batch in chain(first, batches)]
+        answers: list[list[NDArray[Any]]] = []
+        # what nobody has begun is done here, from the end, until this thread meets the others
+        for batch, other in reversed(begun):
             answers.append(self._run(batch) if other.cancel() else other.result())
-        return answers
+        return answers[::-1]
 
     def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         with self._turn:

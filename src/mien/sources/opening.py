@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from typing import BinaryIO
@@ -25,7 +25,18 @@ MAX_BYTES = 1 << 30
 
 # What cameras, phones, scanners and web pages make. Pillow knows more: some of them, such as PostScript,
 # it hands to other programs, which is nothing to do with a file of unknown origin.
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF", "JPEG2000")
+_FORMATS = {
+    "JPEG": "JpegImagePlugin",
+    "MPO": "MpoImagePlugin",
+    "PNG": "PngImagePlugin",
+    "GIF": "GifImagePlugin",
+    "WEBP": "WebPImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "PPM": "PpmImagePlugin",
+    "AVIF": "AvifImagePlugin",
+    "JPEG2000": "Jpeg2KImagePlugin",
+}
 
 # What a file of the ISO base media format says it is, in the box it begins with.
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
@@ -141,7 +152,11 @@ def _learn_heic(name: str) -> None:
 
 @cache
 def _known_formats() -> tuple[str, ...]:
-    Image.init()
+    for (
+        module
+    ) in _FORMATS.values():  # these and not all that Pillow has, which takes as long as to read some pictures
+        with suppress(ImportError):
+            import_module(f"PIL.{module}")
     return tuple(form for form in _FORMATS if form in Image.OPEN)
 
 

@@ -98,6 +98,22 @@ def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
     return half
 
 
+def widen(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return what `store_half` made with its weights in float32 again, without casts; another network unchanged."""
+    wide = _copy(model)
+    stored = {tensor.name: tensor for tensor in wide.graph.initializer}
+    nodes = []
+    for node in wide.graph.node:
+        tensor = stored.get(node.input[0]) if node.op_type == "Cast" else None
+        if tensor is not None and tensor.data_type == onnx.TensorProto.FLOAT16:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), node.output[0]))
+        else:
+            nodes.append(node)
+    del wide.graph.node[:]
+    wide.graph.node.extend(nodes)
+    return wide
+
+
 def quantise(model: onnx.ModelProto, faces: NDArray[np.float32]) -> onnx.ModelProto:
     """Return the network with weights and activations in 8 bits, but for its first convolution and its heads.
 
@@ -152,7 +168,7 @@ def compress(
     It is measured on the splits that `metadata` claims scores on, as far as `faces` have them.
 
     Args:
-        model: the network in float32.
+        model: the network in float32; for int8 its weights may be stored in float16.
         metadata: its description, with its scores.
         faces: int8 takes the range of activations from some of their split `train`, or else of `validation`.
         storage: of the weights.
@@ -164,15 +180,16 @@ def compress(
         SourceError: a picture cannot be read.
 
     """
-    if WEIGHTS in metadata.extra:
-        raise ModelError(f"the weights of {metadata.name} are compressed already: {metadata.extra[WEIGHTS]}")
+    stored = metadata.extra.get(WEIGHTS)
+    if stored is not None and not (storage is Storage.INT8 and stored == _STORED[Storage.HALF]):
+        raise ModelError(f"the weights of {metadata.name} are compressed already: {stored}")
     whole = Session(model.SerializeToString(), name=metadata.name)
     before = Classifier(whole, metadata, identity=metadata.name)
     if storage is Storage.HALF:
         small = store_half(model)
     else:
         seen = faces.split("train" if "train" in faces.splits else validation)
-        small = quantise(model, _inputs(before, _some(seen)))
+        small = quantise(widen(model), _inputs(before, _some(seen)))
     name = f"{metadata.name} ({storage})"
     session = Session(small.SerializeToString(), name=name)
     checked = faces.split(validation)

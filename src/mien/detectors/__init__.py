@@ -32,19 +32,20 @@ class Follower(Protocol):
         ...
 
 
-def open_detector(name: str, *, min_face: float | None = None) -> Detector:
+def open_detector(name: str, *, min_face: float | None = None, threads: int | None = None) -> Detector:
     """Return the detector called `name`, ready to run.
 
     Args:
         name: `mtcnn`, or `none` where every picture is already a face.
         min_face: side in pixels of the smallest face to look for; None is the detector's default.
+        threads: how many to compute with; None is one for each core.
 
     Raises:
         UsageError: there is no such detector, or `min_face` is not one it can look for.
 
     """
     if name == "mtcnn":
-        return Mtcnn() if min_face is None else Mtcnn(min_face=min_face)
+        return Mtcnn(threads=threads) if min_face is None else Mtcnn(min_face=min_face, threads=threads)
     if name == "none" and min_face is None:
         return WholePicture()
     if name == "none":

@@ -73,9 +73,8 @@ class Borders:
         if (
             self._first is None
             or stamp is None
-            or decoded is None
             or (stamp < self._first and not discarded)
-            or (self._decoded is not None and decoded < self._decoded)
+            or (self._decoded is not None and (decoded is None or decoded < self._decoded))
         ):
             self.ended = True
             return
@@ -94,12 +93,19 @@ class Borders:
         self._latest = stamp if self._latest is None else max(self._latest, stamp)
         self._frames += 1
 
-    def cross(self, stamp: int | None) -> int | None:
-        """Return the number of the frame shown at `stamp` if a segment begins there; to be asked in order."""
-        number = None
+    def cross(self, stamp: int | None, number: int) -> int | None:
+        """Return the number of a frame if it is the first that was decoded of its segment; to be asked in order.
+
+        Args:
+            stamp: the frame's timestamp.
+            number: the frame's, by those decoded before it.
+
+        """
+        crossed = None
         while stamp is not None and self._ahead and stamp >= self._ahead[0].stamp:
-            number = self._ahead.popleft().frames
-        return number
+            border = self._ahead.popleft()
+            crossed = border.frames if stamp == border.stamp else number
+        return crossed
 
     def found(self) -> list[tuple[int, int]]:
         """Return the timestamps of the keyframes not crossed yet, each with how many frames come before."""

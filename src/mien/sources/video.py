@@ -282,7 +282,7 @@ class Film:
                 if counting and decoded.pts is not None:
                     number = before + bisect_left(stamps, decoded.pts)
                     counting = self._time < start
-                if self._borders is not None and (crossed := self._borders.cross(decoded.pts)) is not None:
+                if self._borders is not None and (crossed := self._borders.cross(decoded.pts, number)) is not None:
                     if crossed < number:
                         self._borders = None  # a packet was more than a frame
                     else:

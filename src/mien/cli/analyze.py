@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 def analyze(
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
             metavar="SOURCE",
             help="Pictures, films, folders of them, - for one picture on standard input, a camera (camera:0), or "
             "the URL of a stream (rtsp://…, http://…).",
         ),
-    ],
+    ] = None,
     out: Annotated[
         list[str] | None,
         typer.Option(
@@ -63,6 +63,9 @@ def analyze(
     smooth: options.Smooth = 0.4,
     no_smooth: options.NoSmooth = False,
     summary: options.Summary = False,
+    engine: options.Engine = "local",
+    address: options.Address = None,
+    listed: options.Listed = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in the folders' folders too.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     quiet: Annotated[
@@ -83,6 +86,7 @@ def analyze(
     from mien.analyzer import Analyzer
     from mien.cli.inputs import list_inputs
     from mien.cli.interrupts import Interrupted, Interrupts
+    from mien.cli.listing import read_list
     from mien.cli.outputs import open_outputs
     from mien.cli.progress import Progress
     from mien.cli.summary import print_summary
@@ -101,8 +105,40 @@ def analyze(
         fps=fps,
         every=every,
     )
+    if engine == "ray":
+        from mien.cli.cluster import analyze_on_ray
+        from mien.cluster import Settings
+
+        given = {"--crops": crops, "--blur": blur, "--summary": summary, "--verbose": verbose}
+        settings = Settings(
+            model=model,
+            detector=detector,
+            emotions=emotions,
+            rater=rater,
+            flip=flip,
+            min_face=min_face,
+            max_pixels=round(max_pixels * 1e6),
+            selection=selection,
+            smooth=None if no_smooth else smooth,
+            detect_every=detect_every,
+        )
+        return analyze_on_ray(
+            sources or [],
+            () if listed is None else read_list(listed),
+            out=out or [],
+            address=address,
+            settings=settings,
+            recursive=recursive,
+            overwrite=overwrite,
+            quiet=quiet,
+            refused=[option for option, value in given.items() if value],
+        )
+    if address is not None:
+        raise UsageError("--address is that of a Ray cluster: it takes --engine ray")
     inputs, failures = list_inputs(
-        sources, recursive=recursive, outs=[*(out or []), *([str(crops)] if crops else [])]
+        [*(sources or []), *([] if listed is None else read_list(listed))],
+        recursive=recursive,
+        outs=[*(out or []), *([str(crops)] if crops else [])],
     )
     for failure in failures:
         typer.echo(f"mien: {failure}", err=True)  # on one line already, as every SourceError

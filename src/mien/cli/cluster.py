@@ -1,0 +1,79 @@
+"""`mien analyze --engine ray`: what of the verb's options makes sense there, and what the user sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import typer
+
+from mien.cli.counting import Counting
+from mien.cli.interrupts import Interrupts
+from mien.cli.messages import say
+from mien.cluster import Settings, find_sources, run
+from mien.errors import SourceError, UsageError
+
+
+def analyze_on_ray(
+    sources: Sequence[str],
+    listed: Iterable[str],
+    *,
+    out: Sequence[str],
+    address: str | None,
+    settings: Settings,
+    recursive: bool,
+    overwrite: bool,
+    quiet: bool,
+    refused: Sequence[str],
+) -> None:
+    """Analyse on a cluster, and end with the exit status that says how it went.
+
+    Args:
+        sources: as the verb takes them.
+        listed: paths that a list names, taken one at a time.
+        out: the values of --out.
+        address: of a Ray cluster; None starts one here.
+        settings: of the analysis.
+        recursive: look in the folders' folders too.
+        overwrite: begin anew.
+        quiet: show no progress.
+        refused: options that were given and make no sense here.
+
+    Raises:
+        MienError: nothing could be started, or the results cannot be written.
+
+    """
+    if refused:
+        raise UsageError(f"{refused[0]} is not for --engine ray, which writes a table of results and nothing else")
+    if len(out) != 1 or Path(out[0].rstrip("/")).suffix.lower() != ".parquet":
+        raise UsageError("--engine ray writes one folder of Parquet files: name it by --out NAME.parquet")
+    failures: list[SourceError] = []
+
+    def failed(error: SourceError) -> None:
+        failures.append(error)
+        say(str(error))
+
+    def named() -> Iterable[str]:
+        yield from find_sources(sources, recursive=recursive, failed=failed)
+        yield from listed
+
+    interrupts = Interrupts()
+    try:
+        with interrupts, Counting(shown=not quiet) as counting:
+            outcome = run(
+                named(),
+                out=out[0],
+                settings=settings,
+                address=address,
+                overwrite=overwrite,
+                failed=say,
+                progress=lambda done, of, faces: counting(f"{faces} faces", int(done), of),
+            )
+    except KeyboardInterrupt:
+        say(f"interrupted; what is done so far is in {out[0]}, and the same command goes on")
+        raise typer.Exit(130) from None
+    if outcome.earlier:
+        inputs = "1 input" if outcome.earlier == 1 else f"{outcome.earlier} inputs"
+        say(f"{out[0]}: an earlier run could not read {inputs}; the column error tells why")
+    if outcome.errors or failures:
+        raise typer.Exit(1)

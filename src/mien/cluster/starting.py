@@ -1,0 +1,74 @@
+"""Ray, quiet: no dashboard, nothing told to its makers, and on one machine nothing open to the network."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+from mien.errors import MissingExtraError, UsageError, one_line
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+_ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's way to say: listen on loopback only
+
+
+@contextmanager
+def started(address: str | None) -> Iterator[Any]:
+    """Yield the module `ray`, connected for as long as the context lasts.
+
+    Where it is connected already, it is used and left as it is. Otherwise a cluster of this machine's cores is started,
+    and ended in the end.
+
+    Args:
+        address: of a cluster that runs, as `ray start` shows it, or `auto`; None starts one here.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        UsageError: there is no cluster at the address.
+
+    """
+    for name, value in {**_QUIET, **({} if address else _ALONE)}.items():
+        os.environ.setdefault(name, value)
+    ray = load()
+    if ray.is_initialized():
+        yield ray
+        return
+    alone: dict[str, Any] = {"include_dashboard": False} if address is None else {}
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **alone)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        at = (
+            "Ray cannot be started"
+            if address is None
+            else f"--address {address}: no Ray cluster can be reached there"
+        )
+        raise UsageError(f"{at} ({one_line(str(error).strip().partition(chr(10))[0])})") from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def load() -> Any:
+    """Return the module `ray`, with Ray Data.
+
+    Raises:
+        MissingExtraError: it is not installed.
+
+    """
+    try:
+        # by its name only, so that types are checked alike whether it is installed or not
+        ray = import_module("ray")
+        import_module("ray.data")
+    except ImportError as error:
+        raise MissingExtraError("--engine ray", "ray") from error
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return ray

@@ -126,7 +126,7 @@ def test_timestamps_that_begin_anew_end_the_borders():
     frames = whole(film, Selection())
     assert {frame[2] for frame in frames} == {0, 1}
     parts, _ = in_parts(film, Selection())
-    assert [len(part) for part in parts][0] == [frame[2] for frame in frames].count(0)
+    assert len(parts[0]) == [frame[2] for frame in frames].count(0)
 
 
 @pytest.fixture(scope="module")

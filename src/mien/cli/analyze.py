@@ -122,7 +122,7 @@ def analyze(
             smooth=None if no_smooth else smooth,
             detect_every=detect_every,
         )
-        return analyze_on_ray(
+        analyze_on_ray(
             sources or [],
             () if listed is None else read_list(listed),
             out=out or [],
@@ -133,10 +133,14 @@ def analyze(
             quiet=quiet,
             refused=[option for option, value in given.items() if value],
         )
+        return
     if address is not None:
         raise UsageError("--address is that of a Ray cluster: it takes --engine ray")
+    named = [*(sources or []), *([] if listed is None else read_list(listed))]
+    if not named:
+        raise UsageError("name pictures, films or folders, or a file that lists them by --list")
     inputs, failures = list_inputs(
-        [*(sources or []), *([] if listed is None else read_list(listed))],
+        named,
         recursive=recursive,
         outs=[*(out or []), *([str(crops)] if crops else [])],
     )

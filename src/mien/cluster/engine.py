@@ -1,4 +1,4 @@
-"""Sources → tasks → answers, as a pipeline of Ray Data, and from them the partitions of the table as each is ready."""
+"""Sources → tasks → answers, as a pipeline of Ray Data; and the partitions of the table, each as it is ready."""
 
 from __future__ import annotations
 
@@ -148,7 +148,10 @@ class _Run:
         cores = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         partitions = data.from_items([{"partition": number} for number in missing], override_num_blocks=len(missing))
         tasks = partitions.map_batches(
-            _Planning(self._ledger, self._settings), batch_size=1, num_cpus=_PLANNING, concurrency=cores
+            _Planning(self._ledger, self._settings),
+            batch_size=1,
+            num_cpus=_PLANNING,
+            concurrency=min(cores, len(missing)),
         )
         answers = tasks.map_batches(
             Worker,

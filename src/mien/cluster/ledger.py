@@ -86,8 +86,8 @@ class Ledger:
         for name in now:
             if earlier.get(name) != now[name]:
                 raise UsageError(
-                    f"{self.out}: made with {name} {_shown(earlier.get(name))}, and asked for is {_shown(now[name])}; "
-                    "name another output or pass --overwrite"
+                    f"{self.out}: made with {name} {_shown(earlier.get(name))}, and asked for is {_shown(now[name])}"
+                    "; name another output or pass --overwrite"
                 )
 
     def add(self, names: Iterable[str]) -> None:

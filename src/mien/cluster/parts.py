@@ -1,4 +1,4 @@
-"""What a task has found, as text between the worker that found it and the pass that makes rows of it: nothing rounded.
+"""What a task has found, as text: from the worker that found it to the pass that makes rows of it, nothing rounded.
 
 As plain JSON: what lies in a folder that others can write to is no program.
 """
@@ -86,8 +86,8 @@ def _of_result(result: Result) -> list[Any]:
 
 
 def _to_result(values: Sequence[Any]) -> Result:
-    *place, faces, error = values
-    return Result(*place, faces=tuple(_to_face(*face) for face in faces), error=error)
+    source, frame, time, width, height, model, faces, error = values
+    return Result(source, frame, time, width, height, model, tuple(_to_face(*face) for face in faces), error)
 
 
 def _to_face(

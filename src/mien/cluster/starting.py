@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -23,8 +24,8 @@ _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # Ray's way to say: listen 
 def started(address: str | None) -> Iterator[Any]:
     """Yield the module `ray`, connected for as long as the context lasts.
 
-    Where it is connected already, it is used and left as it is. Otherwise a cluster of this machine's cores is started,
-    and ended in the end.
+    Where it is connected already, it is used and left as it is. Otherwise a cluster of this machine's cores is
+    started, and ended in the end.
 
     Args:
         address: of a cluster that runs, as `ray start` shows it, or `auto`; None starts one here.
@@ -42,7 +43,8 @@ def started(address: str | None) -> Iterator[Any]:
         return
     alone: dict[str, Any] = {"include_dashboard": False} if address is None else {}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **alone)
+        with _hushed():
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **alone)
     except (ConnectionError, ValueError, RuntimeError) as error:
         at = (
             "Ray cannot be started"
@@ -54,6 +56,23 @@ def started(address: str | None) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Let nothing through that is written to standard error past Python: what is wrong, an exception says."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed
+        yield
+        return
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def load() -> Any:
@@ -69,6 +88,7 @@ def load() -> Any:
         import_module("ray.data")
     except ImportError as error:
         raise MissingExtraError("--engine ray", "ray") from error
+    warnings.filterwarnings("ignore", module=r"ray\.")
     for name in ("ray", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return ray

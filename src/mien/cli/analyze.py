@@ -124,7 +124,7 @@ def analyze(
         )
         analyze_on_ray(
             sources or [],
-            () if listed is None else read_list(listed),
+            None if listed is None else read_list(listed),
             out=out or [],
             address=address,
             settings=settings,

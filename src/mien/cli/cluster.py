@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,13 +11,13 @@ import typer
 from mien.cli.counting import Counting
 from mien.cli.interrupts import Interrupts
 from mien.cli.messages import say
-from mien.cluster import Settings, find_sources, run
+from mien.cluster import Settings, find_sources, refuse_streams, run
 from mien.errors import SourceError, UsageError
 
 
 def analyze_on_ray(
     sources: Sequence[str],
-    listed: Iterable[str],
+    listed: Iterable[str] | None,
     *,
     out: Sequence[str],
     address: str | None,
@@ -30,7 +31,7 @@ def analyze_on_ray(
 
     Args:
         sources: as the verb takes them.
-        listed: paths that a list names, taken one at a time.
+        listed: paths that a list names, taken one at a time; None where there is no list.
         out: the values of --out.
         address: of a Ray cluster; None starts one here.
         settings: of the analysis.
@@ -47,21 +48,21 @@ def analyze_on_ray(
         raise UsageError(f"{refused[0]} is not for --engine ray, which writes a table of results and nothing else")
     if len(out) != 1 or Path(out[0].rstrip("/")).suffix.lower() != ".parquet":
         raise UsageError("--engine ray writes one folder of Parquet files: name it by --out NAME.parquet")
+    if not sources and listed is None:
+        raise UsageError("name pictures, films or folders, or a file that lists them by --list")
+    refuse_streams(sources)
     failures: list[SourceError] = []
 
     def failed(error: SourceError) -> None:
         failures.append(error)
         say(str(error))
 
-    def named() -> Iterable[str]:
-        yield from find_sources(sources, recursive=recursive, failed=failed)
-        yield from listed
-
+    named = itertools.chain(sources, listed or ())
     interrupts = Interrupts()
     try:
         with interrupts, Counting(shown=not quiet) as counting:
             outcome = run(
-                named(),
+                find_sources(named, recursive=recursive, failed=failed),
                 out=out[0],
                 settings=settings,
                 address=address,

@@ -4,7 +4,7 @@ Ray itself is imported when something is started on it.
 """
 
 from mien.cluster.engine import Outcome, run
-from mien.cluster.places import find_sources
+from mien.cluster.places import find_sources, refuse_streams
 from mien.cluster.settings import Settings
 
-__all__ = ["Outcome", "Settings", "find_sources", "run"]
+__all__ = ["Outcome", "Settings", "find_sources", "refuse_streams", "run"]

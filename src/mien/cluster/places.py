@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -18,32 +18,44 @@ from mien.sources.folder import FILM_SUFFIXES, SUFFIXES
 from mien.sources.naming import source_error
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_FILES_ONLY = "--engine ray takes files and folders; leave it out for this one"
 _BUFFER = 4 << 20  # bytes that are fetched at a time
 
 
 def is_film(name: str) -> bool:
     """Say whether a name is that of a film, by its suffix."""
-    return PurePosixPath(name.partition("?")[0]).suffix.lower() in FILM_SUFFIXES
+    return _suffix(name) in FILM_SUFFIXES
 
 
-def find_sources(sources: Sequence[str], *, recursive: bool, failed: Callable[[SourceError], None]) -> Iterator[str]:
-    """Yield the names of the pictures and films that `sources` name, in the order in which one process goes.
+def _suffix(name: str) -> str:
+    return PurePosixPath(name.partition("?")[0] if _URI.match(name) else name).suffix.lower()
 
-    Args:
-        sources: files, folders, and such in object stores, as s3://bucket/folder.
-        recursive: look in the folders' folders too.
-        failed: is told what is wrong with a folder.
+
+def refuse_streams(sources: Iterable[str]) -> None:
+    """Refuse what no cluster can go through.
 
     Raises:
-        UsageError: cameras, streams and standard input are not for a cluster.
+        UsageError: a camera, a stream or standard input is among `sources`.
 
     """
     for source in sources:
         if source == "-" or is_stream(source):
-            what = "standard input" if source == "-" else source
-            raise UsageError(f"{what}: --engine ray takes files and folders; leave it out for this one")
+            raise UsageError(f"{'standard input' if source == '-' else source}: {_FILES_ONLY}")
+
+
+def find_sources(sources: Iterable[str], *, recursive: bool, failed: Callable[[SourceError], None]) -> Iterator[str]:
+    """Yield the names of the pictures and films that `sources` name, in the order in which one process goes.
+
+    Args:
+        sources: files, folders, and such in object stores, as s3://bucket/folder; they are taken one at a time.
+        recursive: look in the folders' folders too.
+        failed: is told what is wrong with a folder, or with what is neither.
+
+    """
     for source in sources:
         try:
+            if is_stream(source):
+                raise source_error(source, _FILES_ONLY)
             if _URI.match(source):
                 yield from _find_stored(source, recursive=recursive)
             elif os.path.isdir(source):
@@ -120,6 +132,8 @@ def _module() -> Any:
 
 def _find_stored(uri: str, *, recursive: bool) -> list[str]:
     """Return the pictures and films in a folder of an object store, or `uri` itself where it is none."""
+    if _suffix(uri) in SUFFIXES | FILM_SUFFIXES:  # to ask of each of a million names takes hours
+        return [uri]
     filesystem, path = located(uri)
     fs = _module()
     try:

@@ -73,7 +73,7 @@ def run(
         OutputError: the results cannot be written, or Ray has given up.
 
     """
-    load()
+    load(address)
     analyzer = settings.open()
     ledger = Ledger(out)
     ledger.begin(settings.described(analyzer), overwrite=overwrite)

@@ -37,9 +37,7 @@ def started(address: str | None) -> Iterator[Any]:
         UsageError: there is no cluster at the address.
 
     """
-    for name, value in {**_QUIET, **({} if address else _ALONE)}.items():
-        os.environ.setdefault(name, value)
-    ray = load()
+    ray = load(address)
     if ray.is_initialized():
         yield ray
         return
@@ -86,13 +84,18 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
-def load() -> Any:
+def load(address: str | None = None) -> Any:
     """Return the module `ray`, with Ray Data.
+
+    Args:
+        address: as in `started`: what Ray reads of its environment depends on it, and it reads that only once.
 
     Raises:
         MissingExtraError: it is not installed.
 
     """
+    for name, value in {**_QUIET, **({} if address else _ALONE)}.items():
+        os.environ.setdefault(name, value)
     try:
         # by its name only, so that types are checked alike whether it is installed or not
         ray = import_module("ray")

@@ -85,10 +85,10 @@ def folder(tmp_path_factory, astronaut):
         face = np.asarray(image.convert("RGB").resize((128, 128)))
     encode(
         "matroska",
-        frames=70,
-        rate=1,
+        frames=36,
+        times=[2000 * i for i in range(36)],
         size=(128, 128),
-        gop=9,
+        gop=5,
         path=path / "d.mkv",
         pictures=lambda i: np.roll(face, i % 7, axis=1),
     )

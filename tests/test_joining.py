@@ -95,7 +95,7 @@ def test_a_face_that_is_not_sure_goes_on_at_once_if_it_was_known_and_waits_if_no
     assert seen == joined(frames, detector, interval=0.0)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_apart_or_together_the_same(seed):
     random = np.random.default_rng(seed)
 

@@ -257,6 +257,7 @@ def test_what_workers_hand_on_is_not_rounded(analyzer, folder):
         (["a.jpg", "--out", "o.parquet", "--summary"], "--summary is not for --engine ray"),
         (["camera:0", "--out", "o.parquet"], "camera:0: --engine ray takes files and folders"),
         (["-", "--out", "o.parquet"], "standard input: --engine ray takes files and folders"),
+        (["a.jpg", "--out", "o.parquet", "--smooth", "0"], "--smooth"),
         (["--out", "o.parquet"], "name pictures, films or folders"),
     ],
 )

@@ -95,6 +95,15 @@ def test_a_face_that_is_not_sure_goes_on_at_once_if_it_was_known_and_waits_if_no
     assert seen == joined(frames, detector, interval=0.0)
 
 
+def test_nobody_is_two_in_one_frame():
+    frames, detector = film([(RED, lambda t: (300, 150))], 2)
+    for boxes in detector.boxes:
+        boxes[0] = (boxes[0][0], 0.9)  # so that it takes some frames to confirm, in which the person is awaited still
+    beside = tuple(edge + (30.0 if i % 2 == 0 else 0.0) for i, edge in enumerate(detector.boxes[0][0][0]))
+    detector.boxes[RATE + 1].append((beside, 0.9))
+    assert numbers(watched(cut_at(frames, 1.0), detector, interval=0.0))[RATE:] == [[1]] * RATE
+
+
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_apart_or_together_the_same(seed):
     random = np.random.default_rng(seed)

@@ -12,8 +12,8 @@ import pytest
 
 from mien.cluster import find_sources, run
 from mien.cluster.starting import load, started
-from mien.errors import MissingExtraError
-from test_cluster import SETTINGS, assert_same_rows, folder, local_rows, rows_of
+from mien.errors import MissingExtraError, OutputError
+from test_cluster import SETTINGS, assert_same_rows, begun, folder, local_rows, rows_of
 
 pytestmark = pytest.mark.slow
 __all__ = ["folder"]
@@ -98,10 +98,12 @@ def test_a_worker_that_is_killed_changes_nothing(nodes, names, rows, tmp_path):
     assert_same_rows(rows_of(tmp_path / "out.parquet"), rows)
 
 
-def test_an_output_that_cannot_be_written_is_told_on_one_line(nodes, names, tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(Exception, match="cannot be written"):
-        run(iter(names), out=str(tmp_path / "file" / "out.parquet"), settings=SETTINGS)
+def test_what_a_worker_cannot_write_is_told_on_one_line(nodes, names, analyzer, tmp_path):
+    begun(tmp_path / "out.parquet", analyzer)
+    (tmp_path / "out.parquet" / "_work").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written") as caught:
+        run(iter(names), out=str(tmp_path / "out.parquet"), settings=SETTINGS)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def command(names, out, *options):

@@ -51,6 +51,11 @@ FILMS = {
     "matroska": {"form": "matroska"},
     "mpegts": {"form": "mpegts"},
     "flv": {"form": "flv"},
+    "hevc": {
+        "codec": "libx265",
+        "size": (128, 96),
+        "options_": {"x265-params": "log-level=none:open-gop=1:bframes=3:pools=1"},
+    },
     "vp9": {"form": "webm", "codec": "libvpx-vp9", "options_": {"deadline": "realtime", "cpu-used": "8"}},
     "mpeg2": {"form": "mpegts", "codec": "mpeg2video", "rate": 25},
     "fragments": {"options": {"movflags": "frag_keyframe+empty_moov"}},

@@ -131,7 +131,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        _check_pace(smooth, detect_every)
+        check_pace(smooth, detect_every)
         watcher = Watcher(self._detector, interval=detect_every)
         smoother = None if smooth is None else Smoother(smooth)
 
@@ -231,7 +231,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        _check_pace(smooth, detect_every)
+        check_pace(smooth, detect_every)
         for name, source in sources:
             read = 0
             try:
@@ -275,7 +275,7 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        _check_pace(None, detect_every)
+        check_pace(None, detect_every)
         results: list[Result] = []
         events: list[Event] = []
         watcher = SegmentWatcher(self._detector, interval=detect_every, before=segment.last)
@@ -387,7 +387,13 @@ class Analyzer:
         )
 
 
-def _check_pace(smooth: float | None, detect_every: float) -> None:
+def check_pace(smooth: float | None, detect_every: float) -> None:
+    """Check what `Analyzer.stream` is told of films.
+
+    Raises:
+        UsageError: it makes no sense.
+
+    """
     if smooth is not None and not 0 < smooth < math.inf:
         raise UsageError("--smooth (smooth=) is a half-life in seconds, above 0; to leave it off: --no-smooth (None)")
     if not 0 <= detect_every <= LONGEST:

@@ -68,7 +68,7 @@ def analyze_on_ray(
                 address=address,
                 overwrite=overwrite,
                 failed=say,
-                progress=lambda done, of, faces: counting(f"{faces} faces", int(done), of),
+                progress=lambda done, of, faces: counting("pictures and films", int(done), of),
             )
     except KeyboardInterrupt:
         say(f"interrupted; what is done so far is in {out[0]}, and the same command goes on")

@@ -20,8 +20,8 @@ from mien.errors import MienError, OutputError, one_line
 from mien.models.store import read_model, registry
 
 # Shares of a core: an actor of the pool computes, the others read a little and wait. Together they are one core, so
-# that every core has an actor.
-_COMPUTING, _PLANNING, _FINISHING = 0.9, 0.05, 0.05
+# that every core has an actor, and no machine of a usual size has more of them than cores.
+_COMPUTING, _PLANNING, _FINISHING = 0.98, 0.01, 0.01
 
 _ROUNDS = 3  # a film that has to be analysed as a whole after all is, in the second
 
@@ -98,7 +98,7 @@ def run(
                     missing = ledger.missing()
         if missing:
             raise OutputError(f"{out}: {len(missing)} partitions could not be finished; the same command goes on")
-        ledger.end()
+    ledger.end()
     errors = sum(ledger.counts(partition).get("errors", 0) for partition in ledger.partitions())
     return Outcome(total, errors, errors - told)
 
@@ -138,7 +138,7 @@ class _Run:
             while self._finishing:
                 self._collect(timeout=None)
         except self._ray.exceptions.RayError as error:
-            raise _explained(error, self._ledger.out) from error
+            raise self._explained(error) from error
 
     def _answers(self, missing: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         data = self._ray.data
@@ -179,6 +179,16 @@ class _Run:
             for error in errors or ():
                 self._failed(error)
 
+    def _explained(self, error: BaseException) -> MienError:
+        """Return what went wrong in a worker, on one line."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, MienError) and not isinstance(cause, self._ray.exceptions.RayError):
+                return cause
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        last = str(error).strip().splitlines()[-1]
+        return OutputError(f"{self._ledger.out}: Ray has given up ({one_line(last)}); the same command goes on")
+
 
 _ANSWERS = ("partition", "of", "sources", "faces")
 
@@ -197,13 +207,3 @@ class _Planning:
             left = [task.to_json() for task in tasks if task.key not in done] or [""]
             for text in left:
                 yield {"partition": [partition], "of": [len(left)], "task": [text]}
-
-
-def _explained(error: BaseException, out: str) -> MienError:
-    """Return what went wrong in a worker, on one line."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MienError):
-            return type(cause)(str(getattr(cause, "cause", cause)).strip().splitlines()[-1])
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return OutputError(f"{out}: Ray has given up ({one_line(str(error).strip().splitlines()[-1])})")

@@ -185,15 +185,14 @@ class Ledger:
             self._fs.delete_dir(f"{self._root}/_work/{partition:08}")
 
     def end(self) -> None:
-        """Remove what only work needs, once all partitions are whole.
+        """Remove what only work needs: all partitions are whole.
 
         Raises:
             OutputError: it cannot be removed.
 
         """
         with self._writing():
-            if self._entries("_work") is not None and not self.missing():
-                self._remove_folder("_work")
+            self._remove_folder("_work")
 
     def _add(self, partition: int, names: Sequence[str]) -> None:
         with self._writing():

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mien.analyzer import Analyzer
+from mien.analyzer import Analyzer, check_pace
 from mien.results import SCHEMA
 from mien.sources import MAX_PIXELS, SEGMENT, WHOLE, Selection
 
@@ -34,6 +34,7 @@ class Settings:
             UsageError: a setting makes no sense.
 
         """
+        check_pace(self.smooth, self.detect_every)
         return Analyzer(
             model=self.model if model is None else model,
             detector=self.detector,

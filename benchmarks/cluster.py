@@ -108,10 +108,10 @@ def measure_ray(nodes: int, source: str, out: str) -> dict[str, float]:
         cluster.add_node(num_cpus=1, **({"include_dashboard": False} if node == 0 else {}))
     os.sched_setaffinity(0, set(cores))
     first: list[float] = []
-    progress: list[tuple[float, float]] = []
+    progress: list[tuple[float, float, float]] = []
 
     def note(done: float, of: int, faces: int) -> None:
-        progress.append((time.perf_counter(), done))
+        progress.append((time.perf_counter(), done, processor()))
 
     try:
         with started(cluster.address):
@@ -127,18 +127,34 @@ def measure_ray(nodes: int, source: str, out: str) -> dict[str, float]:
     finally:
         cluster.shutdown()
     assert len(progress) > nodes, "too little to do"
-    (since, some), (until, all_of_them) = progress[nodes - 1], progress[-1]
+    (since, some, before), (until, all_of_them, after) = progress[nodes - 1], progress[-1]
     share = (all_of_them - some) / all_of_them
     return {
         "start": since - began,
         "seconds": (until - since) / share,
+        "processor": (after - before) / share,
         "end": ended - until,
         "whole": ended - first[0],
     }
 
 
+def processor() -> float:
+    """Return the seconds of processor that this process and all that it has started have taken."""
+    import psutil
+
+    total = time.process_time()
+    for child in psutil.Process().children(recursive=True):
+        try:
+            times = child.cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
 def summed_up(amount: int, runs: dict[str, list[dict[str, float]]]) -> dict[str, float]:
     """Return rates by medians, and how they stand to one another."""
+    busy = {nodes: statistics.median(run["processor"] for run in of) for nodes, of in runs.items()}
     seconds = {nodes: statistics.median(run["seconds"] for run in of) for nodes, of in runs.items()}
     return {
         "local": amount / seconds["0"],
@@ -146,6 +162,7 @@ def summed_up(amount: int, runs: dict[str, list[dict[str, float]]]) -> dict[str,
         "two nodes": amount / seconds["2"],
         "two against one": seconds["1"] / seconds["2"],
         "overhead": seconds["1"] / seconds["0"] - 1,
+        "overhead in processor time": busy["1"] / busy["0"] - 1,
         "start": statistics.median(run["start"] for run in runs["1"]),
         "end": statistics.median(run["end"] for run in runs["1"]),
     }
@@ -155,12 +172,12 @@ def print_report(report: dict[str, object]) -> None:
     """Print the figures as the table of docs/scale.md."""
     print(f"{report['machine']}, commit {report['commit']}\n")
     print("| | pictures/s | film, seconds a second | asked |\n|---|---|---|---|")
-    asked = {"two against one": ">= 1.5", "overhead": "<= 15 %"}
+    asked = {"two against one": ">= 1.5", "overhead": "<= 15 %", "overhead in processor time": "<= 15 %"}
     pictures, film = report["pictures"], report["film"]
     assert isinstance(pictures, dict)
     assert isinstance(film, dict)
     for name in pictures:
-        form = "{:.0%}" if name == "overhead" else "{:.1f} s" if name in ("start", "end") else "{:.2f}"
+        form = "{:.0%}" if name.startswith("overhead") else "{:.1f} s" if name in ("start", "end") else "{:.2f}"
         print(f"| {name} | {form.format(pictures[name])} | {form.format(film[name])} | {asked.get(name, '')} |")
     print(f"\na million pictures: {1e6 / pictures['one node'] / 3600:.1f} core hours")
     print(f"a thousand hours of film: {1000 / film['one node']:.0f} core hours")

@@ -46,7 +46,7 @@ def in_parts(film, selection):
 FILMS = {
     "mp4": {},
     "two seconds": {"gop": 2 * RATE},
-    "open gop": {"options_": {"x264-params": "open-gop=1:bframes=3:b-adapt=0"}},
+    "open gop": {"options_": {"x264-params": "open-gop=1:bframes=3:b-adapt=0:scenecut=0:keyint=35"}},
     "mov": {"form": "mov"},
     "matroska": {"form": "matroska"},
     "mpegts": {"form": "mpegts"},
@@ -57,7 +57,12 @@ FILMS = {
         "options_": {"x265-params": "log-level=none:open-gop=1:bframes=3:pools=1"},
     },
     "vp9": {"form": "webm", "codec": "libvpx-vp9", "options_": {"deadline": "realtime", "cpu-used": "8"}},
-    "mpeg2": {"form": "mpegts", "codec": "mpeg2video", "rate": 25},
+    "mpeg2": {
+        "form": "mpegts",
+        "codec": "mpeg2video",
+        "rate": 25,
+        "setup": lambda stream: setattr(stream, "max_b_frames", 2),
+    },
     "fragments": {"options": {"movflags": "frag_keyframe+empty_moov"}},
 }
 

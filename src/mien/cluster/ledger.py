@@ -226,6 +226,8 @@ class Ledger:
                 return str(stream.read().decode())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise OutputError(f"{self.out}: cannot be read ({error})") from error
 
     def _write(self, name: str, text: str) -> None:
         path = f"{self._root}/{name}"

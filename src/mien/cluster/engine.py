@@ -16,7 +16,7 @@ from mien.cluster.starting import load, started
 from mien.cluster.tasks import PICTURES, plan
 from mien.cluster.worker import Worker
 from mien.emotions import Emotion
-from mien.errors import MienError, OutputError, one_line
+from mien.errors import MienError, ModelError, OutputError, one_line
 from mien.models.store import read_model, registry
 
 # Shares of a core: an actor of the pool computes, the others read a little and wait. Together they are one core, so
@@ -138,7 +138,7 @@ class _Run:
             while self._finishing:
                 self._collect(timeout=None)
         except self._ray.exceptions.RayError as error:
-            raise self._explained(error) from error
+            raise self._explained(error) from None
 
     def _answers(self, missing: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         data = self._ray.data
@@ -184,7 +184,8 @@ class _Run:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, MienError) and not isinstance(cause, self._ray.exceptions.RayError):
-                return cause
+                first = str(cause).partition("\n")[0]  # advice on settings of Ray's follows
+                return ModelError(first) if isinstance(cause, ModelError) else OutputError(first)
             cause = getattr(cause, "cause", None) or cause.__cause__
         last = str(error).strip().splitlines()[-1]
         return OutputError(f"{self._ledger.out}: Ray has given up ({one_line(last)}); the same command goes on")

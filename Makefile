@@ -44,6 +44,6 @@ $(DEMO)/.ready: pyproject.toml constraints.txt $(shell find src -type f -not -na
 # the facenet-pytorch wheel is read by a test, not installed: it pins a torch of 2024
 $(TEST)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,serve,collect,docs,dev]'
+	$(TEST)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,serve,collect,ray,docs,dev]'
 	$(TEST)/bin/python -m pip download --quiet --no-deps --dest $(TEST)/wheels facenet-pytorch==2.6.0
 	touch $@

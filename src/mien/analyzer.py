@@ -21,19 +21,23 @@ from mien.emotions import Emotion, emotion_set, project
 from mien.errors import SourceError, UsageError
 from mien.film import Answer, Sighting, answers, smoothed
 from mien.results import Box, Detection, Face, Frame, Result
+from mien.segments import Event, Part
 from mien.sources import (
     MAX_PIXELS,
     WHOLE,
+    FileSource,
     Media,
     MediaSource,
+    Segment,
     Selection,
     is_stream,
     open_media,
+    open_segment,
     read_picture,
     walk_pictures,
 )
 from mien.sources.naming import source_error, without_password
-from mien.tracking import LONGEST, Smoother, Watcher
+from mien.tracking import LONGEST, Edge, SegmentWatcher, Smoother, Watcher
 
 SMOOTH = 0.4
 """Half-life in seconds of the smoothing of scores in films."""
@@ -71,7 +75,7 @@ class Analyzer:
             flip: average each answer with that to the mirrored face: a little more accurate, half as fast.
             min_face: side in pixels of the smallest face to look for.
             max_pixels: refuse pictures of more than so many pixels.
-            threads: how many to compute with; None is one for each core.
+            threads: how many to compute and to decode films with; None is one for each core.
             device: what to compute on: `cpu`, `cuda`, `coreml`, `directml`, `openvino`, or `auto` for the first of
                 them that works here. A detector of your own computes where it likes.
 
@@ -91,6 +95,7 @@ class Analyzer:
         self._detector = detector
         self._flip = flip
         self._max_pixels = max_pixels
+        self._threads = threads
 
     @property
     def model(self) -> str:
@@ -235,7 +240,13 @@ class Analyzer:
             try:
                 stack = ExitStack()
                 media = stack.enter_context(
-                    open_media(source, name=name, max_pixels=self._max_pixels, selection=selection)
+                    open_media(
+                        source,
+                        name=name,
+                        max_pixels=self._max_pixels,
+                        selection=selection,
+                        threads=self._threads,
+                    )
                 )
                 opened(media)
                 with closing(self._read(_owning(media.frames, stack), media.live, smooth, detect_every)) as found:
@@ -244,6 +255,67 @@ class Analyzer:
                         read = result.frame + 1
             except SourceError as error:
                 yield None, Result(name, read, None, None, None, self.model, error=str(error))
+
+    def analyze_segment(
+        self,
+        source: FileSource,
+        segment: Segment,
+        *,
+        name: str,
+        selection: Selection = WHOLE,
+        detect_every: float = DETECT_EVERY,
+    ) -> Part:
+        """Return what is in one segment of a film; `mien.segments.join` makes of all of them what `stream` gives.
+
+        Args:
+            source: the film.
+            segment: one of its `mien.sources.find_segments`, found with the same `selection`.
+            name: what results call the film.
+            selection: which of its frames to look at.
+            detect_every: as in `stream`.
+
+        Raises:
+            UsageError: an argument makes no sense.
+
+        """
+        check_pace(None, detect_every)
+        results: list[Result] = []
+        events: list[Event] = []
+        watcher = SegmentWatcher(self._detector, interval=detect_every, before=segment.last)
+        edges: list[Edge] = []
+        seen = 0
+
+        def see(frame: Frame) -> Sighting:
+            nonlocal seen
+            look = watcher(frame)
+            if look.begun or look.confirmed:
+                events.append(Event(seen, look.begun, look.confirmed))
+            if not edges:
+                edges.append(watcher.edge)
+            seen += 1
+            return self._cut_out(frame, look.faces)
+
+        lost, exact, whole = 0, False, False
+        try:
+            with open_segment(
+                source,
+                segment,
+                name=name,
+                max_pixels=self._max_pixels,
+                selection=selection,
+                threads=self._threads,
+            ) as (film, frames):
+                try:
+                    if (first := next(frames, None)) is not None:
+                        found = answers(first, frames, see=see, classify=self._classified, smoother=None, live=False)
+                        with closing(found):
+                            results += (result for _, result in found)
+                finally:
+                    lost, exact, whole = film.lost, film.exact, film.whole
+        except SourceError as error:
+            results.append(Result(name, 0, None, None, None, self.model, error=str(error)))
+        last = watcher.edge if edges else None
+        return Part(results, events, edges[0] if edges else None, last, watcher.people, lost, exact, whole)
 
     def _read(
         self, frames: Generator[Frame, None, None], live: bool, smooth: float | None, detect_every: float

@@ -38,6 +38,8 @@ class Frame:
         time: seconds from the source's start; None for a still picture.
         reduced: returns the picture at a smaller width and height, (height, width, 3), straight from the way it was
             stored, which for a film is faster than from `pixels`; None where there are only the pixels.
+        segment: number, from 0, of the part of a film that it lies in; parts begin at keyframes, some 30 s apart, and
+            each is gone through without what was known of those before.
 
     """
 
@@ -46,6 +48,7 @@ class Frame:
     index: int = 0
     time: float | None = None
     reduced: Callable[[int, int], NDArray[np.uint8]] | None = None
+    segment: int = 0
 
     @property
     def width(self) -> int:

@@ -66,8 +66,8 @@ class Settings:
     smooth: float | None
     detect_every: float
 
-    def open(self, *, threads: int | None = None) -> Analyzer:
-        """Load the models.
+    def open(self, *, model: str | Path | None = None, threads: int | None = None) -> Analyzer:
+        """Load the models; `model` is where the classifier lies, if not where these settings say.
 
         Raises:
             ModelError: the model cannot be used.
@@ -78,7 +78,7 @@ class Settings:
 
         check_pace(self.smooth, self.detect_every)
         return Analyzer(
-            model=self.model,
+            model=self.model if model is None else model,
             detector=self.detector,
             emotions=self.emotions,
             rater=self.rater,

@@ -60,6 +60,8 @@ def analyze(
     listed: options.Listed = None,
     workers: options.Workers = None,
     resume: options.Resume = False,
+    engine: options.Engine = "local",
+    address: options.Address = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No table and no progress bar: only outputs and errors.")
@@ -105,6 +107,31 @@ def analyze(
         detect_every=detect_every,
         device=device,
     )
+    if engine == "ray":
+        from mien.cli.cluster import analyze_on_ray
+
+        given = {
+            "--crops": crops,
+            "--blur": blur,
+            "--summary": summary,
+            "--verbose": verbose,
+            "--workers": workers,
+            "--device": device != "cpu",
+        }
+        analyze_on_ray(
+            sources or [],
+            listed,
+            out=out or [],
+            address=address,
+            settings=settings,
+            recursive=recursive,
+            overwrite=overwrite,
+            quiet=quiet,
+            refused=[option for option, value in given.items() if value],
+        )
+        return
+    if address is not None:
+        raise UsageError("--address is that of a Ray cluster: it takes --engine ray")
     request = Request(
         sources=sources or [],
         listed=listed,

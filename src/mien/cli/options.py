@@ -37,6 +37,24 @@ Device = Annotated[DeviceName, typer.Option(help=DEVICE)]
 MinFace = Annotated[float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")]
 MaxPixels = Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")]
 
+_CLUSTER = "Many cores and machines"
+
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option(
+        rich_help_panel=_CLUSTER,
+        help="ray: share the work out to all cores of this machine or of a cluster; --out is then a folder of "
+        "Parquet files, and the same command again does what is missing.",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        rich_help_panel=_CLUSTER,
+        help="The Ray cluster to work on, such as 10.0.0.1:6379, or auto. Default: one is started here.",
+    ),
+]
 _BULK = "Many inputs"
 
 Listed = Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,33 @@ _TYPES = {
 }  # all others are float64
 
 
+def table_schema(emotions: Sequence[Emotion]) -> Any:
+    """Return pyarrow's schema of a table of results whose scores are over `emotions`.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+
+    """
+    arrow, version = _arrow(), import_module("mien").__version__  # by its name: what it offers stands above this room
+    return arrow.schema(
+        [(name, arrow.type_for_alias(_TYPES.get(name, "float64"))) for name in columns(emotions)],
+        metadata={"mien.schema": str(SCHEMA), "mien.version": version},
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]], schema: Any) -> Any:
+    """Return the rows of `Result.to_rows` as a table of pyarrow."""
+    return _arrow().table({name: [_text(row.get(name)) for row in rows] for name in schema.names}, schema=schema)
+
+
+def _arrow() -> Any:
+    try:
+        # by its name only, so that types are checked alike whether it is installed or not
+        return import_module("pyarrow")
+    except ImportError as error:
+        raise MissingExtraError("writing Parquet", "parquet") from error
+
+
 class Parquet:
     """Writes a row a face, and one with empty face columns for a frame in which nobody is.
 
@@ -36,22 +63,15 @@ class Parquet:
             MissingExtraError: pyarrow is not installed.
 
         """
-        try:
-            # by their names only, so that types are checked alike whether it is installed or not
-            self._arrow, tables = import_module("pyarrow"), import_module("pyarrow.parquet")
-        except ImportError as error:
-            raise MissingExtraError("writing Parquet", "parquet") from error
-        version = import_module("mien").__version__  # by its name too: what it offers stands above this room
-        self._schema = self._arrow.schema(
-            [(name, self._arrow.type_for_alias(_TYPES.get(name, "float64"))) for name in columns(emotions)],
-            metadata={"mien.schema": str(SCHEMA), "mien.version": version},
-        )
+        self._schema = table_schema(emotions)
         self._rows: list[dict[str, Any]] = []
         self._begun = self._failed = False
         self._partial = Partial(target, overwrite=overwrite)
         with writing(target):
             self._file = self._partial.path.open("wb")
-            self._writer = tables.ParquetWriter(self._file, self._schema, compression="zstd")
+            self._writer = import_module("pyarrow.parquet").ParquetWriter(
+                self._file, self._schema, compression="zstd"
+            )
 
     @property
     def kept(self) -> Sequence[Path]:
@@ -85,11 +105,10 @@ class Parquet:
     def _flush(self) -> None:
         if not self._rows:
             return
-        lists = {name: [_text(row.get(name)) for row in self._rows] for name in self._schema.names}
-        self._rows = []
+        rows, self._rows = self._rows, []
         try:
             with writing(self._partial.final):
-                self._writer.write_table(self._arrow.table(lists, schema=self._schema))
+                self._writer.write_table(table(rows, self._schema))
         except OutputError:
             self._give_up()
             raise

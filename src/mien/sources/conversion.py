@@ -71,7 +71,7 @@ class Converter:
         check_size(width, height, label, self._max_pixels)
         return width, height
 
-    def frame(self, decoded: VideoFrame, index: int, time: float) -> Frame:
+    def frame(self, decoded: VideoFrame, index: int, time: float, segment: int = 0) -> Frame:
         """Return a decoded frame as a `Frame`, which holds on to it for `reduced`.
 
         Raises:
@@ -105,7 +105,7 @@ class Converter:
                     reducer = self._reducers[stored] = VideoReformatter()
                 return _turned(_convert(reducer, decoded, stored, "AREA"), turn)
 
-        return Frame(_turned(pixels, turn), self._name, index, time, reduced)
+        return Frame(_turned(pixels, turn), self._name, index, time, reduced, segment)
 
 
 def _convert(

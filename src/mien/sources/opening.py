@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -53,14 +53,18 @@ _pillow_guard = threading.Lock()
 
 
 @contextmanager
-def open_source(source: str | os.PathLike[str] | bytes | bytearray, name: str) -> Iterator[tuple[BinaryIO, bytes]]:
+def open_source(
+    source: str | os.PathLike[str] | bytes | bytearray | io.BufferedIOBase, name: str
+) -> Iterator[tuple[BinaryIO, bytes]]:
     """Open a file, or bytes in its place, for as long as the context lasts: a stream that can seek, and its head.
+
+    A file that is open already is taken at its beginning, and closed in the end.
 
     Raises:
         SourceError: it is not there, cannot be read, or is empty.
 
     """
-    with io.BytesIO(source) if isinstance(source, bytes | bytearray) else _open_path(source, name) as file:
+    with _opened(source, name) as file:
         try:
             stream = file if file.seekable() else io.BytesIO(read_pipe(file, name))
             head = stream.read(HEAD)
@@ -70,6 +74,12 @@ def open_source(source: str | os.PathLike[str] | bytes | bytearray, name: str) -
         if not head:
             raise source_error(name, "the file is empty")
         yield stream, head
+
+
+def _opened(source: str | os.PathLike[str] | bytes | bytearray | io.BufferedIOBase, name: str) -> BinaryIO:
+    if isinstance(source, bytes | bytearray):
+        return io.BytesIO(source)
+    return cast("BinaryIO", source) if isinstance(source, io.BufferedIOBase) else _open_path(source, name)
 
 
 def _open_path(source: str | os.PathLike[str], name: str) -> BinaryIO:

@@ -49,21 +49,40 @@ class Selection:
         if self.fps is not None and self.every > 1:
             raise UsageError("--fps (fps=) and --every (every=) each say which frames to take: give one of them")
 
-    def picker(self) -> Picker:
-        """Return what goes through one film."""
-        return Picker(self)
+    def picker(self, picked: Picked | None = None) -> Picker:
+        """Return what goes through one film, or through what comes of it after others have `picked` from its part."""
+        return Picker(self, picked)
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """How far a film has been gone through.
+
+    Attributes:
+        due: seconds from which on the next frame is taken, where so many a second are.
+        taken: number of the last frame that was taken; None where none was.
+
+    """
+
+    due: float
+    taken: int | None
 
 
 class Picker:
     """Goes through the frames of one film in their order and says of each whether to take it."""
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, picked: Picked | None = None) -> None:
         self._selection = selection
-        self._due = selection.start
-        self._taken: int | None = None
+        self._due = selection.start if picked is None else picked.due
+        self._taken = None if picked is None else picked.taken
         self._first: float | None = None
         self._last = 0.0
         self._stopped = False
+
+    @property
+    def picked(self) -> Picked:
+        """How far it has come."""
+        return Picked(self._due, self._taken)
 
     def verdict(self, index: int, time: float) -> Verdict:
         """Return what to do with the frame of that number and time."""

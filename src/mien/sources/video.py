@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
+from mien.errors import SourceError
 from mien.results import Frame
 from mien.sources.container import reason, stated_duration, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error
+from mien.sources.segments import Borders, Segment, plan
 from mien.sources.selection import Selection, Verdict
 
 if TYPE_CHECKING:
@@ -48,6 +51,11 @@ class Clock:
         self._last: float | None = None
         self._shift = 0.0
 
+    @property
+    def shifted(self) -> bool:
+        """Whether times had to be put off, because timestamps went back."""
+        return self._shift > 0
+
     def stated(self, timestamp: int) -> float:
         """Return the time in seconds that a timestamp stands for."""
         return round(max(0.0, timestamp * self._unit - self._origin), 6)
@@ -73,24 +81,30 @@ class Film:
         live: False: no frame is dropped.
         duration: seconds, where it is stated.
         rate: frames a second on average, where it is stated.
+        lost: how many frames could not be decoded so far.
+        exact: of a segment: all that was decoded so far is what it is in the whole film, with its numbers and times.
+        whole: the film was gone through to its end.
 
     """
 
     live = False
 
-    def __init__(self, reopen: Callable[[], InputContainer], name: str, max_pixels: int) -> None:
+    def __init__(
+        self, reopen: Callable[[], InputContainer], name: str, max_pixels: int, *, threads: int | None = None
+    ) -> None:
         """Open the film.
 
         Args:
             reopen: opens it at its beginning; called again where it has to be read anew.
             name: what to call it in frames and errors.
             max_pixels: refuse frames of more than so many pixels.
+            threads: how many to decode with; None is one for each core.
 
         Raises:
             SourceError: no video is in it that can be decoded here, or it is too large.
 
         """
-        self._reopen, self._name, self._max_pixels = reopen, name, max_pixels
+        self._reopen, self._name, self._max_pixels, self._threads = reopen, name, max_pixels, threads
         self._open()
         self.duration = stated_duration(self._container, self._stream)
         self.rate = stated_rate(self._stream)
@@ -100,6 +114,8 @@ class Film:
         try:
             self._stream = video_stream(self._container, self._name)
             self._stream.thread_type = "AUTO"
+            if self._threads is not None:
+                self._stream.codec_context.thread_count = self._threads
             self._converter = Converter(self._stream.sample_aspect_ratio, self._name, self._max_pixels)
             if self._stream.width and self._stream.height:
                 self._converter.check_size(self._stream.width, self._stream.height, self._name)
@@ -108,38 +124,131 @@ class Film:
             raise
         self._clock = Clock(self._stream, (self._container.start_time or 0) / 1e6)
         self._form = self._container.format.name.split(",")[0]
-        self._index, self._time = -1, 0.0  # of the last frame decoded
+        self._index, self._time, self._segment = -1, 0.0, 0  # of the last frame decoded
         self._came = {True: 0.0, False: 0.0}  # seconds up to which the video, and the rest, was there
-        self._lost = 0
+        self._borders = Borders(self._clock.stated) if self._countable() else None
+        self.lost, self.exact, self.whole = 0, True, False
         self._broken: str | None = None
+
+    def _countable(self) -> bool:
+        """Say whether a packet is a frame."""
+        context = self._stream.codec_context
+        return context.name in _COUNTABLE_CODECS and self._form in _COUNTABLE_FORMATS and not context.field_order > 1
 
     def close(self) -> None:
         """Let go of the file and of the decoder's threads."""
         self._container.close()
         self.__dict__.pop("_stream", None)
 
-    def frames(self, selection: Selection) -> Generator[Frame, None, None]:
-        """Yield the selected frames; once only.
+    def segments(self, selection: Selection) -> list[Segment]:
+        """Return the parts of the film that can be looked at each on its own; none where there are not two.
+
+        The film is read to its end, and nothing is decoded. It is closed then.
+        """
+        stamps = array("q")
+        try:
+            if self._borders is None:
+                return []
+            for packet in self._packets():
+                if packet is None or self._borders.ended:
+                    break
+                if packet.size and packet.pts is not None and not packet.is_discard:
+                    stamps.append(packet.pts)
+            segments = plan(sorted(map(self._clock.stated, stamps)), self._borders.found(), selection)
+            return segments if len(segments) > 1 else []
+        finally:
+            self.close()
+
+    def frames(self, selection: Selection, segment: Segment | None = None) -> Generator[Frame, None, None]:
+        """Yield the selected frames, of all the film or of one of its `segments`; once only.
 
         Raises:
-            SourceError: after the frames that are whole, where the film breaks off or not all of it can be decoded;
-                a frame is too large; nothing is selected.
+            SourceError: after the frames that are whole, where the film breaks off or not all of it can be decoded
+                (of a segment that is not the last, `lost` tells the latter); a frame is too large; nothing is
+                selected.
 
         """
-        picker = selection.picker()
+        picker = selection.picker(None if segment is None else segment.picked)
         try:
-            with closing(self._decoded(selection.start)) as decoded_frames:
+            frames = self._decoded(selection.start) if segment is None else self._decoded_part(selection, segment)
+            with closing(frames) as decoded_frames:
                 for decoded in decoded_frames:
                     verdict = picker.verdict(self._index, self._time)
                     if verdict is Verdict.STOP:
                         break
                     if verdict is Verdict.TAKE:
-                        yield self._converter.frame(decoded, self._index, self._time)
+                        yield self._converter.frame(decoded, self._index, self._time, self._segment)
                 else:
-                    self._check_end()
-                picker.check(self._name)
+                    self.whole = segment is None or segment.end is None
+                    if self.whole:
+                        self._check_end(self.lost if segment is None else 0)
+                if segment is None:
+                    picker.check(self._name)
         finally:
             self.close()
+
+    def _decoded_part(self, selection: Selection, segment: Segment) -> Generator[VideoFrame, None, None]:
+        """Yield the frames of a segment as `_decoded` does those of the film."""
+        began = False
+        decoded_frames = self._decoded(selection.start) if segment.begin is None else self._decoded_from(segment)
+        with closing(decoded_frames):
+            for decoded in decoded_frames:
+                if segment.end is not None and (decoded.pts is None or decoded.pts >= segment.end):
+                    self.exact &= segment.frames is None or self._index <= segment.frame + segment.frames
+                    break
+                if not began and segment.begin is not None:
+                    self.exact &= decoded.pts == segment.begin
+                self.exact &= not self._clock.shifted
+                began = True
+                yield decoded
+        self.exact &= began
+
+    def _decoded_from(self, segment: Segment) -> Generator[VideoFrame, None, None]:
+        """Yield the frames of a segment, and those after it, from its keyframe on."""
+        from av.error import FFmpegError
+
+        self._borders = None  # they are found from the film's beginning only
+        number, begin = segment.frame, segment.begin or 0
+        for packet in self._sought(begin):
+            try:
+                decoded_frames = self._stream.codec_context.decode(packet)
+            except EOFError:
+                continue
+            except FFmpegError:
+                ours = packet is None or packet.pts is None or packet.pts >= begin
+                if ours and (segment.end is None or packet is None or packet.pts is None or packet.pts < segment.end):
+                    self.lost += 1
+                    number += 1
+                continue
+            for decoded in decoded_frames:
+                if number == segment.frame and (decoded.pts is None or decoded.pts < begin):
+                    continue  # stored after the keyframe and shown before it: it needs what comes before
+                self._index, self._time = number, self._clock.time(decoded)
+                number += 1
+                yield decoded
+
+    def _sought(self, stamp: int) -> Generator[Packet[VideoStream] | None, None, None]:
+        """Yield the packets from the keyframe of a timestamp on, found by the film's index or by reading up to it."""
+        from av.error import FFmpegError
+
+        for indexed in (True, False):
+            if indexed:
+                with suppress(FFmpegError, OSError):
+                    self._container.seek(stamp, stream=self._stream)
+            else:
+                self._container.close()
+                self._open()
+                self._borders = None
+            found = False
+            for packet in self._packets():
+                if not found and packet is not None:
+                    found = packet.pts == stamp and packet.is_keyframe
+                    if not found and indexed and packet.dts is not None and packet.dts > stamp:
+                        break
+                if found:
+                    yield packet
+            if found:
+                return
 
     def _decoded(self, start: float) -> Generator[VideoFrame, None, None]:
         """Yield the frames from `start` on, and some before; `_index` and `_time` are those of the latest."""
@@ -165,7 +274,7 @@ class Film:
             except FFmpegError:
                 if self._index < 0 and self._form in _BROADCAST:
                     continue
-                self._lost += 1
+                self.lost += 1
                 number += 1  # the frame has its own, though nobody sees it
                 continue
             for decoded in decoded_frames:
@@ -173,6 +282,11 @@ class Film:
                 if counting and decoded.pts is not None:
                     number = before + bisect_left(stamps, decoded.pts)
                     counting = self._time < start
+                if self._borders is not None and (crossed := self._borders.cross(decoded.pts, number)) is not None:
+                    if crossed < number:
+                        self._borders = None  # a packet was more than a frame
+                    else:
+                        number, self._segment = crossed, self._segment + 1
                 self._index = number
                 number += 1
                 yield decoded
@@ -184,8 +298,7 @@ class Film:
 
         No packets where frames cannot be counted by them.
         """
-        context = self._stream.codec_context
-        if context.name not in _COUNTABLE_CODECS or self._form not in _COUNTABLE_FORMATS or context.field_order > 1:
+        if not self._countable():
             return None, 0
         held: list[Packet[VideoStream] | None] = []
         before, first, latest = 0, None, None
@@ -233,6 +346,8 @@ class Film:
                 video = packet.stream is self._stream
                 self._came[video] = max(self._came[video], end)
             if packet.stream is self._stream:
+                if self._borders is not None:
+                    self._borders.add(cast("Packet[VideoStream]", packet))
                 if torn is not None and packet.size:
                     yield torn
                     torn = None
@@ -260,12 +375,17 @@ class Film:
             return None
         return f"{self.duration:.6g} s were announced"
 
-    def _check_end(self) -> None:
+    def _check_end(self, lost: int) -> None:
         where = f"after frame {self._index} (at {self._time:g} s)" if self._index >= 0 else "before its first frame"
         if self._broken is not None:
             raise source_error(self._name, f"the film breaks off {where}: {self._broken}")
         if self._index < 0:
             raise source_error(self._name, "no frame of the film can be decoded")
-        if self._lost:
-            frames = "1 frame" if self._lost == 1 else f"{self._lost} frames"
-            raise source_error(self._name, f"the film is damaged: {frames} of it could not be decoded")
+        if lost:
+            raise damaged(self._name, lost)
+
+
+def damaged(name: str, lost: int) -> SourceError:
+    """Return the error that says of the film called `name` that so many frames could not be decoded."""
+    frames = "1 frame" if lost == 1 else f"{lost} frames"
+    return source_error(name, f"the film is damaged: {frames} of it could not be decoded")

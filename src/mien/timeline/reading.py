@@ -23,7 +23,7 @@ _BETWEEN = re.compile(r"[\s,\[]*")
 
 
 def read_results(path: str | Path) -> Iterator[Result]:
-    """Yield the results in a file that `mien analyze` wrote: .jsonl, .json, .csv or .parquet.
+    """Yield the results in a file that `mien analyze` wrote: .jsonl, .json, .csv or .parquet, which may be a folder.
 
     Of what an interrupted run left (NAME.jsonl.partial) the half record at the end is passed over. The rows of a
     frame in a table must follow one another, as they were written.
@@ -141,14 +141,15 @@ def _parquet(path: Path, partial: bool) -> _Records:
 
     def rows() -> Iterator[tuple[str, dict[str, Any]]]:
         number = 0
-        with path.open("rb") as stream:
-            try:
-                for batch in tables.ParquetFile(stream).iter_batches(_ROWS):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield f"row {number}", row
-            except arrow.ArrowException as error:
-                raise _FormError(f"row {number + 1}", str(error).partition("\n")[0]) from error
+        for file in sorted(path.glob("part-*.parquet")) if path.is_dir() else [path]:
+            with file.open("rb") as stream:
+                try:
+                    for batch in tables.ParquetFile(stream).iter_batches(_ROWS):
+                        for row in batch.to_pylist():
+                            number += 1
+                            yield f"row {number}", row
+                except arrow.ArrowException as error:
+                    raise _FormError(f"row {number + 1}", str(error).partition("\n")[0]) from error
 
     return _frames(rows())
 

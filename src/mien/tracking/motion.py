@@ -7,6 +7,7 @@ with velocities that fade, since people do not walk on for ever behind whatever 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,19 @@ class Motion:
         self._state, self._velocity = _coordinates(box), np.zeros(4)
         self._covariance = np.diag([_JITTER**2, _START**2])
         self._time = time
+
+    @property
+    def state(self) -> list[float]:
+        """All that is known of it, in plain numbers."""
+        return [*self._state.tolist(), *self._velocity.tolist(), *self._covariance.ravel().tolist(), self._time]
+
+    @classmethod
+    def of_state(cls, state: Sequence[float]) -> Motion:
+        """Return the motion of which this is the `state`."""
+        motion = cls((0.0, 0.0, 1.0, 1.0), state[12])
+        motion._state, motion._velocity = np.array(state[:4]), np.array(state[4:8])
+        motion._covariance = np.array(state[8:12]).reshape(2, 2)
+        return motion
 
     @property
     def box(self) -> Box:

@@ -17,6 +17,10 @@ _CHANGED = 20.0
 _SHARE = 0.04  # of the picture, about what the nearest face and shoulders take that one would not want to miss
 
 
+Thumbnail = NDArray[np.uint8]
+"""The light of a whole picture in a few hundred cells, shape (rows, columns)."""
+
+
 class Change(Enum):
     """What has happened since the frame before."""
 
@@ -45,9 +49,20 @@ class Scene:
             changed[max(0, int(y1 * down - above)) :, left:right] = False
         return Change.SOME if changed.mean() > _SHARE else Change.NONE
 
+    @property
+    def last(self) -> Thumbnail:
+        """The last picture."""
+        assert self._last is not None
+        return np.rint(self._last).astype(np.uint8)
+
     def looked(self) -> None:
         """Take the last picture as known whole."""
         self._known = self._last
+
+
+def is_cut(before: Thumbnail, after: Thumbnail) -> bool:
+    """Say whether another scene lies between two neighbouring frames."""
+    return float(np.abs(after.astype(np.float32) - before).mean()) > _CUT
 
 
 def _thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from mien.results import Detection, Frame
+from mien.results import Box, Detection, Frame
 from mien.tracking.appearance import Signature, blend, distance, signature
 from mien.tracking.assignment import assign
 from mien.tracking.motion import Motion, gap, overlap
 
 PATIENCE = 2.0
 """Seconds after which somebody who is not seen any more is given up; who comes back later gets a new number."""
+
+UNLIKELY = 9.0
+"""Cost from which on two sightings are of two people."""
 
 _SAME = 0.4  # overlap of two boxes about one face in one frame
 _MEETING = 0.5  # overlap, as a share of the smaller box, of two faces of which one may be hidden
@@ -27,11 +31,26 @@ _DEVIATIONS = 3.0  # of those that a face may be away from there
 _COLOUR_SPREAD = 0.2  # deviation of one person's colours (after a second, 19 of 20 differ by less than 0.23)
 _ALIKE, _VERY_ALIKE = 0.4, 0.25  # differences of colours: of most pairs of people it is about 0.4
 _AT_ONCE = 0.2  # seconds within which place alone tells who it is
-_UNLIKELY = 9.0  # cost from which on two sightings are of two people
 _SURE = 0.97  # score of a face that is taken for one at first sight
 _SIGHTINGS, _FINDS = 3, 2  # that other faces take: frames in which they are seen, and searches that find them
 _OFTEN = 0.5  # seconds between frames; where there are fewer, nothing waits for another sighting
 _MISSED = 3  # times that the detector does not find a face which following finds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Glimpse:
+    """Where somebody was at one time, and what about them could be seen.
+
+    Attributes:
+        box: of the face.
+        looks: colours about it.
+        time: seconds.
+
+    """
+
+    box: Box
+    looks: Signature
+    time: float
 
 
 @dataclass(eq=False)
@@ -42,9 +61,11 @@ class Track:
         motion: where the face is going.
         looks: colours about it.
         seen: seconds, at the last sighting.
+        begun: the first.
+        number: from 1, in the order of these.
         sightings: in how many frames.
         finds: how often the detector has found it.
-        number: from 1, in the order of confirmation; None until it is sure that this is a face.
+        confirmed: it is sure that this is a face.
         missed: how often in a row only following has found it.
 
     """
@@ -52,19 +73,30 @@ class Track:
     motion: Motion
     looks: Signature
     seen: float
+    begun: Glimpse
+    number: int
     sightings: int = 0
     finds: int = 0
-    number: int | None = None
+    confirmed: bool = False
     missed: int = 0
 
 
 class Tracker:
-    """Gives every face of a film the number of its person."""
+    """Tells which faces of a film, or of a part of it, are one person's.
 
-    def __init__(self) -> None:
+    Attributes:
+        begun: those who were seen for the first time in the last frame.
+        confirmed: those of whom it has become sure there that they are somebody.
+
+    """
+
+    def __init__(self, *, before: float | None = None) -> None:
+        """Begin; `before` is the time in seconds of a frame that was looked at before, by another tracker."""
         self._tracks: list[Track] = []
         self._numbers = 0
-        self._time: float | None = None
+        self._time = before
+        self.begun: list[Track] = []
+        self.confirmed: list[Track] = []
 
     @property
     def present(self) -> list[Track]:
@@ -84,8 +116,8 @@ class Tracker:
         found: Sequence[Detection] | None,
         followed: Mapping[Track, Detection],
         cut: bool = False,
-    ) -> list[tuple[Detection, int]]:
-        """Return the faces of a frame that are somebody's, with the numbers of their persons.
+    ) -> list[tuple[Detection, Track]]:
+        """Return the faces of a frame, each with whom it belongs to, sure or not.
 
         Args:
             frame: the picture that they are in.
@@ -97,34 +129,43 @@ class Tracker:
 
         """
         passed = math.inf if self._time is None else time - self._time
+        self.begun, self.confirmed = [], []
         settled, open_faces = self._settle({} if cut else followed, found)
         waiting = [track for track in self._tracks if track not in settled]
         looks = [signature(frame.pixels, face.box) for face in open_faces]
+        present = set(self.present)
         costs = np.array(
             [
-                [self._cost(track, face, look, time, cut) for face, look in zip(open_faces, looks, strict=True)]
+                [
+                    cost(track, Glimpse(face.box, look, time), present=track in present, cut=cut)
+                    for face, look in zip(open_faces, looks, strict=True)
+                ]
                 for track in waiting
             ]
         ).reshape(len(waiting), len(open_faces))
         taken = set()
-        for row, column in assign(costs, _UNLIKELY):
+        for row, column in assign(costs, UNLIKELY):
             settled[waiting[row]] = open_faces[column]
             taken.add(column)
         for column, face in enumerate(open_faces):
             if column not in taken and found is not None and face in found:
-                settled[Track(Motion(face.box, time), looks[column], time)] = face
+                self._numbers += 1
+                glimpse = Glimpse(face.box, looks[column], time)
+                track = Track(Motion(face.box, time), looks[column], time, glimpse, self._numbers)
+                self.begun.append(track)
+                settled[track] = face
         for track, face in settled.items():
             track.finds += found is not None and face in found
             self._sight(track, face, time, at_once=passed > _OFTEN)
         if found is not None:
             self._remember_looks(frame, settled)
         self._time = time
-        patience = PATIENCE if math.isinf(passed) else max(PATIENCE, 2.5 * passed)
+        patience = PATIENCE if math.isinf(passed) else patience_after(passed)
         absent = (track for track in self._tracks if track not in settled)
         # who was seen a moment only, and not surely, was nobody; after a cut, nobody is waited for
-        kept = [track for track in absent if not cut and track.number and time - track.seen <= patience]
+        kept = [track for track in absent if not cut and track.confirmed and time - track.seen <= patience]
         self._tracks = [*settled, *kept]
-        return [(face, track.number) for track, face in settled.items() if track.number is not None]
+        return [(face, track) for track, face in settled.items()]
 
     def _settle(
         self, followed: Mapping[Track, Detection], found: Sequence[Detection] | None
@@ -153,35 +194,68 @@ class Tracker:
                 left.append(face)
         return settled, [face for face in left if not meets(face, settled.values())]
 
-    def _cost(self, track: Track, face: Detection, look: Signature, time: float, cut: bool) -> float:
-        """Return how unlikely it is (as a negative logarithm, up to a constant) that a face is a track's."""
-        colours = distance(track.looks, look)
-        if cut:
-            same = track in self.present and overlap(track.motion.box, face.box) > 0.3 and colours < _VERY_ALIKE
-            return colours if same else math.inf
-        expected, spread = track.motion.expected(time)
-        away = gap(expected, face.box)
-        spread = min(max(spread, _NEAR), _FAR)
-        if away > _DEVIATIONS * spread:
-            return math.inf
-        if colours > _ALIKE and time - track.seen > _AT_ONCE:
-            return math.inf
-        return (away / spread) ** 2 / 2 + (colours / _COLOUR_SPREAD) ** 2 / 2 + math.log(spread / _NEAR)
-
     def _sight(self, track: Track, face: Detection, time: float, *, at_once: bool) -> None:
         track.motion.update(face.box, time)
         track.seen = time
         track.sightings += 1
         often = track.sightings >= _SIGHTINGS and track.finds >= _FINDS
         sure = face.score is None or face.score >= _SURE
-        if track.number is None and (at_once or often or sure):
-            self._numbers += 1
-            track.number = self._numbers
+        if not track.confirmed and (at_once or often or sure):
+            track.confirmed = True
+            self.confirmed.append(track)
 
     def _remember_looks(self, frame: Frame, settled: Mapping[Track, Detection]) -> None:
         for track, face in settled.items():
             if not meets(face, (other for other in settled.values() if other is not face)):
                 track.looks = blend(track.looks, signature(frame.pixels, face.box), 0.2)
+
+
+def patience_after(passed: float) -> float:
+    """Return the seconds after which somebody unseen is given up, where so many lie between two frames."""
+    return max(PATIENCE, 2.5 * passed)
+
+
+class Known(Protocol):
+    """What it takes to know somebody again."""
+
+    @property
+    def motion(self) -> Motion:
+        """Where the face is going."""
+        ...
+
+    @property
+    def looks(self) -> Signature:
+        """Colours about it."""
+        ...
+
+    @property
+    def seen(self) -> float:
+        """Seconds, at the last sighting."""
+        ...
+
+
+def cost(known: Known, sighting: Glimpse, *, present: bool, cut: bool) -> float:
+    """Return how unlikely it is (as a negative logarithm, up to a constant) that a sighting is of somebody known.
+
+    Args:
+        known: may be who it is.
+        sighting: later than what is known.
+        present: they were seen in the last frame.
+        cut: the scene is another since then.
+
+    """
+    colours = distance(known.looks, sighting.looks)
+    if cut:
+        same = present and overlap(known.motion.box, sighting.box) > 0.3 and colours < _VERY_ALIKE
+        return colours if same else math.inf
+    expected, spread = known.motion.expected(sighting.time)
+    away = gap(expected, sighting.box)
+    spread = min(max(spread, _NEAR), _FAR)
+    if away > _DEVIATIONS * spread:
+        return math.inf
+    if colours > _ALIKE and sighting.time - known.seen > _AT_ONCE:
+        return math.inf
+    return (away / spread) ** 2 / 2 + (colours / _COLOUR_SPREAD) ** 2 / 2 + math.log(spread / _NEAR)
 
 
 def meets(face: Detection, others: Iterable[Detection]) -> bool:

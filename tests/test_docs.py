@@ -82,7 +82,7 @@ def check(line: str) -> None:
         case "python":
             assert rest[0] == "-m" or (ROOT / rest[0]).is_file(), line
         case _:
-            assert command in ("curl", "docker", "find", "npm", "twine", ".ci/run"), f"what is {command}?"
+            assert command in ("curl", "docker", "find", "npm", "ray", "twine", ".ci/run"), f"what is {command}?"
 
 
 def check_recipe(given: dict[str, Any], line: str) -> None:

@@ -133,9 +133,17 @@ class Visit:
         assert (inner, wide) == (390, 390)
 
     def wrong(self) -> list[str]:
-        """Return what somebody could not see, read or operate, and numbers that are not written as the others."""
-        text = self.page.locator("body").inner_text()
-        return [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d%.*", text)]
+        """Return what somebody could not see, read or operate, and numbers that are not written as the others.
+
+        What comes to the page fades in, so that only what stays so is wrong.
+        """
+        for _ in range(10):
+            text = self.page.locator("body").inner_text()
+            found = [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d%.*", text)]
+            if not found:
+                break
+            self.page.wait_for_timeout(300)
+        return found
 
 
 @pytest.fixture(scope="module")

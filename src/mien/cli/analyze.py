@@ -54,7 +54,7 @@ def analyze(
     flip: options.Flip = False,
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
-    max_pixels: options.MaxPixels = 80.0,
+    max_pixels: options.MaxPixels = 50.0,
     start: options.Start = "0",
     end: options.End = None,
     fps: options.Fps = None,

@@ -44,6 +44,10 @@ def _largest() -> Iterator[tuple[str, bytes]]:
         yield f"png-of-{name}.png", empty_png(_BELOW, depth=depth, colour=colour, channels=channels)
     yield "jpeg.jpg", _blank("JPEG", "RGB", _BELOW, quality=5)
     yield "progressive-jpeg.jpg", _blank("JPEG", "RGB", _BELOW, quality=5, progressive=True)
+    crowd = Image.new("RGB", (_BELOW, _BELOW))
+    for i in range(4):
+        crowd.paste(face(), (1500 * i, 1500 * i))
+    yield "jpeg-with-small-faces.jpg", encoded(crowd, "JPEG", quality=80)
     yield "jpeg-of-inks.jpg", _blank("JPEG", "CMYK", _BELOW, quality=5)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -52,10 +56,17 @@ def _largest() -> Iterator[tuple[str, bytes]]:
     yield "tiff.tiff", _blank("TIFF", "RGB", _BELOW, compression="tiff_deflate")
     yield "tiff-of-transparency.tiff", _blank("TIFF", "RGBA", _BELOW, compression="tiff_deflate")
     yield "tiff-of-inks.tiff", _blank("TIFF", "CMYK", _BELOW, compression="tiff_deflate")
-    yield "webp.webp", _blank("WEBP", "RGB", min(_BELOW, 16_383), method=0, quality=1)
-    yield "webp-of-transparency.webp", _blank("WEBP", "RGBA", min(_BELOW, 16_383), method=0, lossless=True)
-    yield "jpeg2000.jpg", _blank("JPEG2000", "RGB", _BELOW)
+    yield "webp.webp", _blank("WEBP", "RGB", int(_BELOW / 2**0.5), method=0, quality=1)
+    yield "webp-of-transparency.webp", _blank("WEBP", "RGBA", int(_BELOW / 2**0.5), method=0, lossless=True)
+    yield "jpeg2000.jpg", _blank("JPEG2000", "RGB", _BELOW // 2)
     yield "avif.avif", _blank("AVIF", "RGB", _BELOW, speed=10)
+    try:
+        import pillow_heif
+    except ImportError:
+        return
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (_BELOW, _BELOW))).save(stream, quality=10)
+    yield "heic.heic", stream.getvalue()
 
 
 def many_scans(count: int) -> bytes:

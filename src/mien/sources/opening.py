@@ -40,6 +40,9 @@ HEAD = 1024
 GIF_PIXELS = 100_000_000
 """Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
 
+_WEIGHTS = {"WEBP": 2, "JPEG2000": 4}
+"""How many pixels one counts for in formats whose decoders take so many times the memory, or the time, of others."""
+
 _PASSES = 50
 """Over a JPEG, from coarse to fine. Encoders make a dozen; each takes as long as a picture, and few bytes."""
 
@@ -120,7 +123,7 @@ def recognise_picture(stream: BinaryIO, head: bytes, name: str, max_pixels: int)
     except Exception as error:  # decoders raise what they like on damaged headers
         raise source_error(name, f"the picture is damaged ({explain(error)})") from error
     try:
-        check_size(*image.size, name, max_pixels)
+        check_size(*image.size, name, max_pixels, weight=_WEIGHTS.get(image.format or "", 1))
         if image.format in ("JPEG", "MPO"):
             _check_passes(stream, name)
     except BaseException:
@@ -164,8 +167,8 @@ def pillows_limit(pixels: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
-    """Refuse pictures that have no pixels or too many.
+def check_size(width: int, height: int, name: str, max_pixels: int, *, weight: int = 1) -> None:
+    """Refuse pictures that have no pixels or too many; each counts for `weight`.
 
     Raises:
         SourceError: this is one.
@@ -173,8 +176,9 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     """
     if min(width, height) < 1:
         raise source_error(name, "the picture has no pixels")
-    if width * height > max_pixels:
-        size = f"{width}x{height} is {width * height / 1e6:.0f} million pixels,"
+    if width * height * weight > max_pixels:
+        counted = f", each of which counts for {weight} in this format" if weight > 1 else ""
+        size = f"{width}x{height} is {width * height / 1e6:.0f} million pixels{counted},"
         raise source_error(name, _too_large(size, max_pixels))
 
 

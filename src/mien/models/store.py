@@ -65,7 +65,7 @@ def read_model(model: str | Path) -> ModelFile:
     """Return the file that `model` names: one in the registry, or a path to an .onnx file.
 
     Raises:
-        ModelError: there is no such model, or its file cannot be read.
+        ModelError: there is no such model, its file cannot be read, or that of a name is not the registry's.
 
     """
     if (entry := registry().get(str(model))) is not None:
@@ -73,7 +73,7 @@ def read_model(model: str | Path) -> ModelFile:
             content = (resources.files("mien.models") / entry.file).read_bytes()
         except OSError as error:
             raise ModelError(f"{model}: its file is missing from the installation; install mien again") from error
-        return ModelFile(name=entry.name, content=content)
+        return _whole(ModelFile(name=entry.name, content=content), entry)
     path = Path(model)
     try:
         return ModelFile(name=path.stem, content=path.read_bytes())
@@ -86,15 +86,27 @@ def read_model(model: str | Path) -> ModelFile:
         raise ModelError(f"{model}: the model cannot be read ({error})") from error
 
 
+def _whole(file: ModelFile, entry: Entry) -> ModelFile:
+    """Return a model's file, which is the one that the registry means: most damage would load, and answer wrongly.
+
+    Raises:
+        ModelError: it is another.
+
+    """
+    if file.sha256 != entry.sha256:
+        raise ModelError(
+            f"{entry.name}: its file is damaged: sha256 {file.sha256}, not {entry.sha256}; install mien again"
+        )
+    return file
+
+
 def verify(entry: Entry) -> str | None:
     """Return what is wrong with a model's file, or None where it is the one that the registry means.
 
     Whether the network also runs is for its users to find out.
     """
     try:
-        found = read_model(entry.name).sha256
+        read_model(entry.name)
     except ModelError as error:
         return str(error)
-    if found != entry.sha256:
-        return f"{entry.name}: its file is damaged: sha256 {found}, not {entry.sha256}; install mien again"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -23,16 +24,21 @@ class Case:
 
     Attributes:
         name: says what is wrong with it, and ends as such files do.
-        content: of the file.
+        made: the file's content, or what makes it.
         ends: how reading it has to end.
         quick: small and soon done, rightly read or not.
 
     """
 
     name: str
-    content: bytes
+    made: bytes | Callable[[], bytes]
     ends: Ends = Ends.EITHER
     quick: bool = True
+
+    @property
+    def content(self) -> bytes:
+        """The file's."""
+        return self.made if isinstance(self.made, bytes) else self.made()
 
     @property
     def is_film(self) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 import av
 import numpy as np
@@ -167,14 +167,20 @@ def _odd() -> Iterator[tuple[str, bytes]]:
     yield "of-png-pictures.mov", film("mov", "png", pixel_format="rgb24")
 
 
-def _bombs() -> Iterator[tuple[str, bytes]]:
-    yield "of-4096-pixels-square.mp4", film(frames=3, size=(4096, 4096), blank=True)
-    yield "of-33-million-pixels.mp4", film(frames=3, size=(7680, 4320), blank=True)
-    yield "of-79-million-pixels.mp4", film(frames=3, size=(8896, 8896), blank=True)
-    yield "of-33-million-pixels.webm", film("webm", "libvpx-vp9", frames=2, size=(7680, 4320), blank=True)
-    yield "of-33-million-pixels-of-png.mov", film("mov", "png", frames=2, size=(7680, 4320), blank=True, pixel_format="rgb24")
-    yield "of-ten-thousand-frames.mp4", film(frames=10_000, size=(32, 32), blank=True)
-    yield "of-a-frame-that-becomes-79-million-pixels.mp4", film(frames=3, size=(3000, 3300), aspect=Fraction(8, 1), blank=True)
+def _bombs() -> Iterator[tuple[str, Callable[[], bytes], Ends]]:
+    over, under = Ends.BADLY, Ends.WELL
+    large = (7680, 4320)
+    yield "of-16-million-pixels.mp4", partial(film, frames=6, size=(5312, 2988), blank=True), under
+    yield "of-4k.mkv", partial(film, "matroska", frames=12, size=(4096, 2160), blank=True), under
+    yield "of-16-million-pixels.webm", partial(film, "webm", "libvpx-vp9", size=(5312, 2988), blank=True), under
+    yield "of-33-million-pixels.mp4", partial(film, frames=3, size=large, blank=True), over
+    yield "of-33-million-pixels.webm", partial(film, "webm", "libvpx-vp9", frames=2, size=large, blank=True), over
+    packed = partial(film, "mov", "png", frames=2, size=large, blank=True, pixel_format="rgb24")
+    yield "of-33-million-pixels-of-png.mov", packed, over
+    yield "of-79-million-pixels.mp4", partial(film, frames=3, size=(8896, 8896), blank=True), over
+    yield "of-ten-thousand-frames.mp4", partial(film, frames=10_000, size=(32, 32), blank=True), under
+    oblong = partial(film, frames=3, size=(3000, 3300), aspect=Fraction(8, 1), blank=True)
+    yield "of-frames-that-become-79-million-pixels.mp4", oblong, over
 
 
 def cases() -> Iterator[Case]:
@@ -192,5 +198,5 @@ def cases() -> Iterator[Case]:
         yield Case(f"film-that-{name}", content)
     for name, content in _odd():
         yield Case(f"film-{name}", content, Ends.WELL)
-    for name, content in _bombs():
-        yield Case(f"film-bomb-{name}", content, quick=False)
+    for name, make, ends in _bombs():
+        yield Case(f"film-bomb-{name}", make, ends, quick=False)

@@ -61,7 +61,7 @@ def tiff(entries: dict[int, tuple[int, int, int]], *, data: bytes = bytes(64), f
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + table + struct.pack("<I", following) + data
 
 
-def plain_tiff(width: int, height: int, **options: object) -> dict[int, tuple[int, int, int]]:
+def plain_tiff(width: int, height: int) -> dict[int, tuple[int, int, int]]:
     """Return the entries of a grey TIFF of 8 bits, whose pixels follow its directory."""
     place = 8 + 2 + 12 * 10 + 4
     values = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: place, 277: 1, 278: height, 279: 64, 284: 1}

@@ -99,7 +99,7 @@ def _numbers() -> Iterator[tuple[str, bytes]]:
     for name, value in (("not-a-number", np.nan), ("infinity", np.inf), ("minus-infinity", -np.inf)):
         values[3, 5] = value
         yield f"tiff-with-{name}.tiff", encoded(Image.fromarray(values), "TIFF")
-    yield "tiff-of-32-bits.tiff", encoded(Image.fromarray(values.astype(np.int32, casting="unsafe")), "TIFF")
+    yield "tiff-of-32-bits.tiff", encoded(Image.fromarray(np.full((9, 9), 70_000, np.int32)), "TIFF")
     yield "tiff-of-numbers-below-0.tiff", encoded(Image.fromarray(np.full((9, 9), -1, np.int32)), "TIFF")
 
 
@@ -120,7 +120,8 @@ def cases() -> Iterator[Case]:
     text = chunk(b"tEXt", b"Comment\0\x1b[31m\xff\xfe\0\0") + chunk(b"zTXt", b"a\0\0" + zlib.compress(b"\0" * 99))
     yield Case("png-with-texts-of-control-characters.png", png[:33] + text + png[33:], Ends.WELL)
     for name, content in _layouts():
-        yield Case(name, content, Ends.WELL)
+        # Pillow 12 does not read back the YCbCr TIFF that it writes
+        yield Case(name, content, Ends.EITHER if name == "tiff-of-YCbCr.tiff" else Ends.WELL)
     for name, content in _numbers():
         yield Case(name, content, Ends.BADLY)
     stream = io.BytesIO()

@@ -101,7 +101,7 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
         )
     try:
         values = json.loads(properties[KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter of what is nested too deep
         raise ModelError(f"{file}: its metadata is not JSON ({error})") from error
     if missing := _missing(values):
         raise ModelError(f"{file}: its metadata lacks {', '.join(missing)}")

@@ -57,7 +57,18 @@ def one(target: Target, content: bytes) -> bool:
 def mutations(seeds: Sequence[bytes], dice: random.Random) -> Iterator[bytes]:
     """Yield, without end, `seeds` with some bytes changed, taken out, doubled, or with others between them."""
     words = [b"", b"\0", b"\xff", b"\xff\xfe", b'"', b"'", b",", b"\n", b"\r", b"{", b"[", b"]]", b"null", b"NaN"]
-    words += [b"1e999", b"-1", b"9" * 400, b"\xed\xa0\x80", b"\\ud800", b"[" * 2000, b"=", b"true", b"0x10", b"\xef\xbb\xbf"]
+    words += [
+        b"1e999",
+        b"-1",
+        b"9" * 400,
+        b"\xed\xa0\x80",
+        b"\\ud800",
+        b"[" * 2000,
+        b"=",
+        b"true",
+        b"0x10",
+        b"\xef\xbb\xbf",
+    ]
     while True:
         content = bytearray(dice.choice(seeds))
         for _ in range(dice.randint(1, 4)):
@@ -65,7 +76,9 @@ def mutations(seeds: Sequence[bytes], dice: random.Random) -> Iterator[bytes]:
             end = min(len(content), begin + dice.choice((0, 1, 1, 2, 5, 20)))
             other = dice.choice(seeds)
             piece = other[dice.randrange(len(other)) :][: dice.randrange(40)]
-            content[begin:end] = dice.choice((dice.choice(words), dice.randbytes(2), bytes(content[begin:end]) * 2, piece))
+            content[begin:end] = dice.choice(
+                (dice.choice(words), dice.randbytes(2), bytes(content[begin:end]) * 2, piece)
+            )
         yield bytes(content)
 
 

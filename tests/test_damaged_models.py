@@ -71,7 +71,9 @@ def test_a_changed_byte_is_refused_or_harmless():
 @pytest.mark.slow
 def test_any_changed_byte_is_refused_or_harmless():
     begin, end = places_in_file()
-    ended = loaded(f"[*range({STEP // 2}, {end}, {STEP}), *range({begin}, {begin + 300}), *range({begin}, {end}, 23)]")
+    ended = loaded(
+        f"[*range({STEP // 2}, {end}, {STEP}), *range({begin}, {begin + 300}), *range({begin}, {end}, 23)]"
+    )
     assert len(ended) > 4000
     assert ended.count("refused") > 20
 

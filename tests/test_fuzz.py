@@ -133,7 +133,12 @@ def test_a_record_says_all_that_it_is_read_for(result):
     record = json.loads(json.dumps(result.to_record(), allow_nan=False))
     read = Result.from_record(record)
     assert read.to_record() == record
-    assert (read.source, read.frame, read.time, read.error) == (result.source, result.frame, result.time, result.error)
+    assert (read.source, read.frame, read.time, read.error) == (
+        result.source,
+        result.frame,
+        result.time,
+        result.error,
+    )
     for face, before in zip(read.faces, result.faces, strict=True):
         # rounding may make equal what was not
         assert face.shown[before.emotion] == pytest.approx(face.confidence, abs=2e-6)

@@ -50,7 +50,20 @@ def test_there_are_enough_of_every_kind():
     assert len(hostile.corpus()) >= 300
     suffixes = {Path(case.name).suffix for case in hostile.corpus()}
     assert suffixes >= {".jpg", ".png", ".gif", ".webp", ".tiff", ".bmp", ".ppm", ".apng", ".avif", ".heic"}
-    assert suffixes >= {".mp4", ".mov", ".mkv", ".webm", ".ts", ".mpg", ".avi", ".flv", ".wmv", ".ogv", ".y4m", ".ivf"}
+    assert suffixes >= {
+        ".mp4",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".ts",
+        ".mpg",
+        ".avi",
+        ".flv",
+        ".wmv",
+        ".ogv",
+        ".y4m",
+        ".ivf",
+    }
     assert suffixes <= SUFFIXES | FILM_SUFFIXES
 
 
@@ -78,7 +91,9 @@ def test_the_library(cases, folder):
     )
     told = {line["name"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 0, f"{done.returncode} after {list(told)[-1:]}: {done.stderr[-3000:]}"
-    assert not [fault for case in cases if (fault := wrong(case, told[case.name]["results"], told[case.name]["error"]))]
+    assert not [
+        fault for case in cases if (fault := wrong(case, told[case.name]["results"], told[case.name]["error"]))
+    ]
     assert not [line for line in told.values() if line["error"] is not None and line["name"] not in line["error"]]
     assert not [line for line in told.values() if line["seconds"] > SECONDS * BUSY or line["megabytes"] > MEGABYTES]
     good = [line for name, line in told.items() if name.startswith("good-")]
@@ -114,7 +129,9 @@ def test_the_command_line(cases, folder, tmp_path):
     assert sorted(line for line in lines if line.startswith("mien: ")) == sorted(f"mien: {error}" for error in told)
     # what libtiff says, it writes on standard error itself, and nobody can have it say so elsewhere
     others = [line for line in lines if not line.startswith("mien: ")]
-    assert not [line for line in others if re.match(r"(Fax3|ZIP|LZW|PackBits|Old|JPEG|LogLuv|TIFF)\w*: ", line) is None]
+    assert not [
+        line for line in others if re.match(r"(Fax3|ZIP|LZW|PackBits|Old|JPEG|LogLuv|TIFF)\w*: ", line) is None
+    ]
     seconds = used.ru_utime + used.ru_stime - began.ru_utime - began.ru_stime
     assert seconds < SECONDS * len(cases)
     assert used.ru_maxrss >> 10 < MEGABYTES

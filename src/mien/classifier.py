@@ -93,7 +93,9 @@ class Classifier:
             return [np.empty((0, len(output.labels)), np.float32) for output in outputs]
         logits = dict(zip(self._session.outputs, self._session(batch), strict=True))
         if not all(np.isfinite(logits[output.name]).all() for output in outputs):
-            raise ModelError(f"{self.identity}: its network answers with no numbers; the file is damaged or badly made")
+            raise ModelError(
+                f"{self.identity}: its network answers with no numbers; the file is damaged or badly made"
+            )
         return [_softmax(logits[output.name], output.temperature) for output in outputs]
 
 

@@ -106,12 +106,19 @@ def _lies() -> Iterator[tuple[str, bytes]]:
     yield "has-boxes-in-boxes.mp4", mp4[:32] + _nested(3000)
     yield "has-a-decoder-that-nobody-knows.mp4", mp4.replace(b"avc1", b"zzzz")
     yield "has-no-settings-for-its-decoder.mp4", mp4.replace(b"avcC", b"free")
-    yield "has-an-element-as-large-as-it-can-say.mkv", mkv.replace(
-        b"\x1f\x43\xb6\x75", b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff", 1
+    yield (
+        "has-an-element-as-large-as-it-can-say.mkv",
+        mkv.replace(b"\x1f\x43\xb6\x75", b"\x1f\x43\xb6\x75\x01\xff\xff\xff\xff\xff\xff\xff", 1),
     )
     yield "has-pixels-of-no-width.mkv", _patched(mkv, b"\xb0", 1, b"\0")
-    yield "has-times-that-jump-for-a-century.mkv", film("matroska", times=[0, 1, 2, 3, 10**9, 10**9 + 1, 10**9 + 2, 10**9 + 3])
-    yield "has-a-list-of-other-files.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n#EXT-X-ENDLIST\n"
+    yield (
+        "has-times-that-jump-for-a-century.mkv",
+        film("matroska", times=[0, 1, 2, 3, 10**9, 10**9 + 1, 10**9 + 2, 10**9 + 3]),
+    )
+    yield (
+        "has-a-list-of-other-files.mp4",
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n/etc/passwd\n#EXT-X-ENDLIST\n",
+    )
     yield "has-a-script-of-other-files.mkv", b"ffconcat version 1.0\nfile /etc/passwd\n"
     yield "has-the-address-of-another.mov", _reference()
     yield "is-a-lists-of-addresses.wmv", b"<asx version='3.0'><entry><ref href='http://127.0.0.1:9/'/></entry></asx>"
@@ -192,7 +199,11 @@ def cases() -> Iterator[Case]:
     names = list(good_films())
     for name, other in zip(names, names[1:] + names[:1], strict=True):
         kind, suffix = name.split(".")
-        yield Case(f"film-{suffix}-of-{kind}-called-{other.split('.')[1]}.{other.split('.')[1]}", good_films()[name], Ends.WELL)
+        yield Case(
+            f"film-{suffix}-of-{kind}-called-{other.split('.')[1]}.{other.split('.')[1]}",
+            good_films()[name],
+            Ends.WELL,
+        )
     yield Case("film-called-a-picture.jpg", good_films()["h264.mp4"], Ends.WELL)
     for name, content in _lies():
         yield Case(f"film-that-{name}", content)

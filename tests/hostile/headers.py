@@ -25,9 +25,7 @@ def png(width: int, height: int, depth: int, colour: int, packed: bytes, *before
 
 def gif(*sizes: tuple[int, int], page: tuple[int, int] = (1, 1)) -> bytes:
     """Return a GIF whose frames claim such sizes."""
-    frames = (
-        b"!\xf9\4\x08\5\0\0\0," + struct.pack("<4HB", 0, 0, *size, 0) + b"\2\2\x4c\1\0" for size in sizes
-    )
+    frames = (b"!\xf9\4\x08\5\0\0\0," + struct.pack("<4HB", 0, 0, *size, 0) + b"\2\2\x4c\1\0" for size in sizes)
     return b"GIF89a" + struct.pack("<2H", *page) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff" + b"".join(frames) + b";"
 
 
@@ -144,19 +142,19 @@ def _contradictions() -> Iterator[tuple[str, bytes]]:
     for depth in (0, 3, 64):
         yield f"bmp-of-{depth}-bits.bmp", bmp(9, 9, depth=24)[:28] + struct.pack("<H", depth) + bmp(9, 9)[30:]
     yield "gif-of-codes-that-are-too-long.gif", gif((9, 9)).replace(b"\2\2\x4c\1\0", b"\x0f\2\x4c\1\0")
-    yield "gif-frame-that-lies-beyond-its-page.gif", gif((9, 9)).replace(
-        b"," + bytes(4), b"," + struct.pack("<2H", 60_000, 60_000)
+    yield (
+        "gif-frame-that-lies-beyond-its-page.gif",
+        gif((9, 9)).replace(b"," + bytes(4), b"," + struct.pack("<2H", 60_000, 60_000)),
     )
     yield "gif-without-a-frame.gif", gif()
     yield "gif-with-a-comment-without-end.gif", b"GIF89a\1\0\1\0\0\0\0!\xfe" + b"\xff" * 100_000
-    yield "jpeg-without-its-tables.jpg", good()["jpeg.jpg"].replace(b"\xff\xdb", b"\xff\xe5").replace(
-        b"\xff\xc4", b"\xff\xe6"
+    yield (
+        "jpeg-without-its-tables.jpg",
+        good()["jpeg.jpg"].replace(b"\xff\xdb", b"\xff\xe5").replace(b"\xff\xc4", b"\xff\xe6"),
     )
     yield "jpeg-of-markers-only.jpg", b"\xff\xd8" + b"\xff\xe0\0\2" * 100_000
     yield "jpeg-of-arithmetic-coding.jpg", good()["jpeg.jpg"].replace(b"\xff\xc0", b"\xff\xc9")
-    yield "jpeg-with-five-colours.jpg", good()["jpeg.jpg"].replace(
-        b"\xff\xc0\0\x11", b"\xff\xc0\0\x17"
-    )
+    yield "jpeg-with-five-colours.jpg", good()["jpeg.jpg"].replace(b"\xff\xc0\0\x11", b"\xff\xc0\0\x17")
 
 
 def cases() -> Iterator[Case]:

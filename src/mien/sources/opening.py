@@ -196,7 +196,9 @@ def _check_passes(stream: BinaryIO, name: str) -> None:
         last = piece[-1:]
     stream.seek(place)
     if passes > _PASSES:
-        raise source_error(name, f"it is coded in {passes} passes, and more than {_PASSES} are not taken; save it anew")
+        raise source_error(
+            name, f"it is coded in {passes} passes, and more than {_PASSES} are not taken; save it anew"
+        )
 
 
 def _too_large(what: str, max_pixels: int) -> str:

@@ -38,7 +38,8 @@ for place in eval(sys.argv[2]):
     try:
         session = Session(bytes(damaged), name="damaged")
         metadata = parse_metadata(session.properties, file="damaged")
-        scores = Classifier(session, metadata, identity="damaged")(np.zeros((1, metadata.size, metadata.size), np.uint8))
+        classifier = Classifier(session, metadata, identity="damaged")
+        scores = classifier(np.zeros((1, metadata.size, metadata.size), np.uint8))
         for output, score in zip(metadata.outputs, scores, strict=True):
             assert score.shape == (1, len(output.labels)) and abs(float(score.sum()) - 1) < 1e-3, (place, score)
         print(place, "loaded")
@@ -49,7 +50,7 @@ for place in eval(sys.argv[2]):
 
 
 def loaded(places: str) -> list[str]:
-    """Return how each copy of the embedded model, with the byte at one of `places` changed, was taken in a process."""
+    """Return how copies of the embedded model, with a byte at one of `places` changed, were taken in a process."""
     command = [sys.executable, "-c", _LOAD, str(MODELS / "embedded.onnx"), places]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]} after {done.stdout[-100:]}"

@@ -121,6 +121,8 @@ def test_the_command_line(cases, folder, tmp_path):
     for record in map(json.loads, out.read_text().splitlines()):
         records.setdefault(Path(record["source"]).name, []).append(record)
     ends = {name: (len(lines), lines[-1]["error"]) for name, lines in records.items()}
+    # what is called .ts and is no transport stream is TypeScript, and passed over in a folder
+    cases = [case for case in cases if not (case.name.endswith(".ts") and case.content[:1] != b"G")]
     assert not [fault for case in cases if (fault := wrong(case, *ends[case.name]))]
     good = [record for name, lines in records.items() for record in lines if name.startswith("good-")]
     assert good and all(len(record["faces"]) == 1 for record in good)
@@ -209,7 +211,11 @@ def test_the_service(cases, tmp_path):
             if seconds > seconds_of_slowest:
                 slowest, seconds_of_slowest = case.name, seconds
             # its limits are narrower, of what moves it takes the first frame, and pictures are no films to it
-            other = case.name.startswith("moving-") or (error and ("limit" in error or "not a film" in error))
+            other = (
+                case.name.startswith("moving-")
+                or "second-frame" in case.name
+                or (error and ("limit" in error or "not a film" in error))
+            )
             faults.append(wrong(replace(case, ends=Ends.EITHER) if other else case, results, error))
             if seconds > SECONDS * BUSY or service.megabytes > MEGABYTES:
                 faults.append(f"{case.name}: {seconds:.2f} s, {service.megabytes} MB")

@@ -12,7 +12,6 @@ from PIL import Image
 
 from mien.results import Detection
 
-
 _FURTHEST = 4  # times the picture's longer side that a frame may have: one of a box gone wild could fill the memory
 
 

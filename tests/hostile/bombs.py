@@ -11,11 +11,11 @@ from importlib.util import find_spec
 
 from PIL import Image
 
+from mien.sources import MAX_PIXELS
+
 from hostile.case import Case, Ends
 from hostile.headers import chunk, gif, plain_tiff, png, tiff
 from hostile.pictures import encoded, face, good
-
-from mien.sources import MAX_PIXELS
 
 _OVER = 12_000  # pixels square, above any limit
 _BELOW = int(MAX_PIXELS**0.5)  # the largest square that is not refused for its pixels

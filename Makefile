@@ -5,7 +5,9 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 
-.PHONY: demo test test-all check docs bench clean
+FUZZ_SECONDS ?= 60
+
+.PHONY: demo test test-all fuzz check docs bench clean
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples
@@ -17,6 +19,12 @@ test: $(TEST)/.ready
 
 test-all: $(TEST)/.ready
 	$(TEST)/bin/python -m pytest
+
+# longer than the tests do: properties on many more examples, then each reader of bytes for FUZZ_SECONDS
+fuzz: $(TEST)/.ready
+	$(TEST)/bin/python -m pytest tests/test_fuzz.py --hypothesis-profile=long
+	cd tests && for reader in $$(../$(TEST)/bin/python -m fuzzing); do \
+	  ../$(TEST)/bin/python -m fuzzing $$reader -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 check: $(TEST)/.ready
 	$(TEST)/bin/ruff check .

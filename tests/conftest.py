@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 import mien
 from mien.cli import main
 
 from webserver import Web, running_web
+
+settings.register_profile("long", max_examples=2000, deadline=None)  # of `make fuzz`
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MIEN_SHARED", ROOT.parent / "shared"))

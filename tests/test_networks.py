@@ -689,6 +689,6 @@ def test_a_grey_network_learns_to_match_the_original(efficientnet, shared, start
         optimiser.step()
     after = [mean_cosine(grey, efficientnet, crop) for crop in (training, held_out)]
     said = ", ".join(f"{a:.3f} → {b:.3f}" for a, b in zip(before, after, strict=True))
-    print(f"{start}, {steps} steps: mean cosine on training and held-out pictures {said}")  # noqa: T201
+    print(f"{start}, {steps} steps: mean cosine on training and held-out pictures {said}")
     assert after[0] > before[0] + 0.08
     assert after[1] > before[1] + least

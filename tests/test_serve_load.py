@@ -93,7 +93,7 @@ def test_large_pictures_do_not_fill_the_memory(tmp_path):
         with ThreadPoolExecutor(40) as pool:
             assert set(pool.map(ask, [address] * 40)) <= {200, 429, 504}
         most = int(re.search(r"VmHWM:\s*(\d+)", Path(f"/proc/{pid}/status").read_text()).group(1)) / 2**10
-    print(f"\n{most:.0f} MiB at most")  # noqa: T201
+    print(f"\n{most:.0f} MiB at most")
     assert most < 2000
 
 
@@ -110,7 +110,7 @@ def test_pictures_of_many_forms_leave_no_memory_behind(tmp_path):
             answer = httpx.post(address + "/v1/analyze", content=file.getvalue(), headers=kind, timeout=120)
             assert answer.status_code == 200
         _, memory = used(pid)
-    print(f"\n{memory:.0f} MiB left")  # noqa: T201
+    print(f"\n{memory:.0f} MiB left")
     assert memory < 1100
 
 
@@ -138,7 +138,7 @@ async def attend(pid: int, address: str, picture: bytes, alone: float) -> None:
     over.set()
     await asyncio.gather(*clients)
     each = (work_after - work) / (count_after - count)
-    print(  # noqa: T201  # the figures that the card tells
+    print(  # the figures that the card tells
         f"\n{rate:.1f} pictures a second; {each * 1000:.1f} ms of work each, the library's {alone * 1000:.1f}: "
         f"{each / alone:.2f}; memory {memory:.0f} to {memory_after:.0f} MiB; answers {dict(statuses)}"
     )

@@ -641,7 +641,7 @@ def gif(*sizes: tuple[int, int], disposal: int = 2) -> bytes:
 
 
 def test_a_gif_cannot_claim_memory_before_its_size_is_checked():
-    with pytest.raises(SourceError, match=r"^bomb: the picture is over the limit of 80 million pixels"):
+    with pytest.raises(SourceError, match=r"^bomb: the picture is over the limit of 50 million pixels"):
         read_picture(gif((65535, 65535)), name="bomb")
 
 

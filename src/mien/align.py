@@ -12,6 +12,8 @@ from PIL import Image
 
 from mien.results import Detection
 
+_FURTHEST = 4  # times the picture's longer side that a frame may have: one of a box gone wild could fill the memory
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -122,8 +124,9 @@ def _cut(pixels: NDArray[np.uint8], frame: SquareFrame, size: int, grey: bool) -
 
 def _cut_upright(pixels: NDArray[np.uint8], frame: SquareFrame, size: int, grey: bool) -> Image.Image:
     height, width = pixels.shape[:2]
-    x1, y1 = frame.x - frame.side / 2, frame.y - frame.side / 2
-    x2, y2 = x1 + frame.side, y1 + frame.side
+    side = min(frame.side, float(_FURTHEST * max(height, width)))
+    x1, y1 = frame.x - side / 2, frame.y - side / 2
+    x2, y2 = x1 + side, y1 + side
     # the whole pixels that the frame touches, and how many of them lie beyond each border
     left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
     inside = pixels[max(0, top) : max(0, bottom), max(0, left) : max(0, right)]

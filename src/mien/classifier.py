@@ -68,6 +68,9 @@ class Classifier:
         Args:
             crops: uint8, (n, size, size) for grey models, else (n, size, size, 3).
             flip: average with the answer to the mirrored crops.
+
+        Raises:
+            ModelError: it answers with infinity, or with what is no number.
         """
         parts = []
         for start in range(0, max(1, len(crops)), _BATCH):
@@ -89,6 +92,10 @@ class Classifier:
         if not len(batch):
             return [np.empty((0, len(output.labels)), np.float32) for output in outputs]
         logits = dict(zip(self._session.outputs, self._session(batch), strict=True))
+        if not all(np.isfinite(logits[output.name]).all() for output in outputs):
+            raise ModelError(
+                f"{self.identity}: its network answers with no numbers; the file is damaged or badly made"
+            )
         return [_softmax(logits[output.name], output.temperature) for output in outputs]
 
 

@@ -19,6 +19,7 @@ Stage = Generator[Item, None, None]
 
 _WAITING = 12 << 20  # bytes of pixels before each stage
 _FEWEST, _MOST = 2, 16  # frames there
+_LARGE = 32 << 20  # bytes of a frame, more than one in 4K has, of which nothing waits: there would be a dozen at once
 _FRAMES, _FACES, _BATCH = 8, 16, 24 << 20  # classified at once: so many, or fewer on which are so many faces or bytes
 
 
@@ -63,11 +64,11 @@ def answers(
         live: nothing may wait, since it would be old when its turn comes: all stages run in turn.
 
     """
-    frames = _chained(first, others)
-    if live:
+    frames, size = _chained(first, others), first.pixels.nbytes
+    del first
+    if live or size > _LARGE:
         found = _classified(_seen(frames, see), classify, frames=1)
     else:
-        size = first.pixels.nbytes
         most = max(_FEWEST, min(_MOST, _WAITING // size))
         seen = ahead(_seen(ahead(frames, most), see), most)
         found = ahead(_classified(seen, classify, frames=max(1, min(_FRAMES, _BATCH // size))), most)

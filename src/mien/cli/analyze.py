@@ -47,7 +47,7 @@ def analyze(
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
     device: options.Device = "cpu",
-    max_pixels: options.MaxPixels = 80.0,
+    max_pixels: options.MaxPixels = 50.0,
     start: options.Start = "0",
     end: options.End = None,
     fps: options.Fps = None,

@@ -101,7 +101,7 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
         )
     try:
         values = json.loads(properties[KEY])
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # the latter of what is nested too deep
         raise ModelError(f"{file}: its metadata is not JSON ({error})") from error
     if missing := _missing(values):
         raise ModelError(f"{file}: its metadata lacks {', '.join(missing)}")
@@ -123,10 +123,10 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
             crop={key: float(values["crop"][key]) for key in _CROP},
             data=_lines(values["data"]),
             licence=str(values["licence"]),
-            scores=tuple(dict(entry) for entry in values["scores"]),
+            scores=tuple(map(_object, values["scores"])),
             reproduce=str(values["reproduce"]),
             mien=str(values["mien"]),
-            extra=dict(values.get("extra", {})),
+            extra=_object(values.get("extra", {})),
         )
     except (TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{file}: its metadata makes no sense ({error})") from error
@@ -138,6 +138,12 @@ def parse_metadata(properties: Mapping[str, str], *, file: str) -> Metadata:
 def _whole(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a whole number")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is not an object")
     return value
 
 

@@ -90,9 +90,12 @@ class Session:
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise ModelError(f"{name}: it has {len(inputs)} inputs instead of one")
-        self._input: str = inputs[0].name
-        self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
-        properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        try:
+            self._input: str = inputs[0].name
+            self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
+            properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{name}: what it says of itself is no text; the file is damaged") from error
         self.properties: Mapping[str, str] = MappingProxyType(properties)
 
     def __call__(self, values: NDArray[Any]) -> list[NDArray[Any]]:

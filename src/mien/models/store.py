@@ -80,7 +80,7 @@ def read_model(model: str | Path) -> ModelFile:
     """Return the file that `model` names: one in the registry, or a path to an .onnx file.
 
     Raises:
-        ModelError: there is no such model, or its file cannot be read.
+        ModelError: there is no such model, its file cannot be read, or that of a name is not the registry's.
 
     """
     if (entry := registry().get(str(model))) is not None:
@@ -102,7 +102,12 @@ def _read_shipped(entry: Entry) -> ModelFile:
         content = (resources.files("mien.models") / entry.file).read_bytes()
     except OSError as error:
         raise ModelError(f"{entry.name}: its file is missing from the installation; install mien again") from error
-    return ModelFile(name=entry.name, content=content)
+    file = ModelFile(name=entry.name, content=content)
+    if file.sha256 != entry.sha256:  # most damage would load, and answer wrongly
+        raise ModelError(
+            f"{entry.name}: its file is damaged: sha256 {file.sha256}, not {entry.sha256}; install mien again"
+        )
+    return file
 
 
 def _read_pulled(entry: Entry) -> ModelFile:
@@ -128,9 +133,7 @@ def verify(entry: Entry) -> str | None:
     Whether the network also runs is for its users to find out.
     """
     try:
-        found = read_model(entry.name).sha256  # of one that is pulled, all of this is found out there
+        read_model(entry.name)
     except ModelError as error:
         return str(error)
-    if found != entry.sha256:
-        return f"{entry.name}: its file is damaged: sha256 {found}, not {entry.sha256}; install mien again"
     return None

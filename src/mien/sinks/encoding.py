@@ -205,7 +205,7 @@ class FilmFile:
         end = stamp
         with suppress(FFmpegError):  # where it breaks off, it ends
             container.seek(stamp, stream=pictures)
-        with suppress(FFmpegError):
+        with suppress(FFmpegError, IndexError):  # the second as in `sources.video`
             for packet in container.demux(pictures):
                 if packet.pts is None or packet.pts < stamp:
                     continue

@@ -109,7 +109,7 @@ class Sound:
         while True:
             try:
                 packet = next(packets)
-            except (FFmpegError, StopIteration):
+            except (FFmpegError, IndexError, StopIteration):  # the second as in `sources.video`
                 return
             if packet.pts is None:
                 packet.pts = packet.dts

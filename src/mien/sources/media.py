@@ -21,7 +21,7 @@ from mien.sources.container import looks_like_a_film, open_file
 from mien.sources.folder import FILM_SUFFIXES
 from mien.sources.live import open_live
 from mien.sources.naming import is_stream, source_error, without_password
-from mien.sources.opening import MAX_PIXELS, check_size, open_source, recognise_picture
+from mien.sources.opening import MAX_FILM_PIXELS, MAX_PIXELS, check_size, open_source, recognise_picture
 from mien.sources.pixels import decode, decode_array
 from mien.sources.segments import Segment
 from mien.sources.selection import WHOLE, Selection
@@ -69,7 +69,8 @@ def open_media(
             a Pillow image; an array, RGB, RGBA or grey, uint8 (or uint16 where it is grey), shape (height, width[,
             channels]); a Frame.
         name: what to call it in results and errors; its path or kind where this is None.
-        max_pixels: refuse frames of more than so many pixels.
+        max_pixels: refuse frames of more than so many pixels; where it is `MAX_PIXELS`, those of films of more than
+            `MAX_FILM_PIXELS`.
         selection: which frames of a film to look at; still pictures are always looked at.
         threads: how many to decode a film with; None is one for each core.
 
@@ -202,5 +203,6 @@ def _recognised(
     known = looks_like_a_film(head)
     if not known and (path is None or PurePath(path).suffix.lower() not in FILM_SUFFIXES):
         raise source_error(name, "neither a picture nor a film, or of a format that cannot be read here")
-    film = Film(lambda: open_file(file, name, known=known), name, max_pixels, threads=threads)
+    most = MAX_FILM_PIXELS if max_pixels == MAX_PIXELS else max_pixels
+    film = Film(lambda: open_file(file, name, known=known), name, most, threads=threads)
     return stack.enter_context(closing(film))

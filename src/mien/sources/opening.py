@@ -17,8 +17,11 @@ from mien.errors import MissingExtraError
 from mien.sources.naming import source_error
 from mien.sources.tags import bound_tags
 
-MAX_PIXELS = 80_000_000
-"""A picture with more pixels is refused unless the limit is raised: decoding takes some ten bytes a pixel."""
+MAX_PIXELS = 50_000_000
+"""A picture with more pixels is refused unless the limit is raised: decoding takes some eight bytes a pixel."""
+
+MAX_FILM_PIXELS = 16_000_000
+"""So is a film whose frames have more, unless another limit is set for both: a decoder holds a dozen frames."""
 
 MAX_BYTES = 1 << 30
 """What comes from a pipe is read to its end before it is decoded, up to so much."""
@@ -48,6 +51,14 @@ HEAD = 1024
 
 GIF_PIXELS = 100_000_000
 """Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
+
+_WEIGHTS = {"WEBP": 2, "JPEG2000": 4}
+"""How many pixels one counts for in formats whose decoders take so many times the memory, or the time, of others."""
+
+_PASSES = 50
+"""Over a JPEG, from coarse to fine. Encoders make a dozen; each takes as long as a picture, and few bytes."""
+
+_PIECE = 1 << 20
 
 _pillow_guard = threading.Lock()
 
@@ -135,7 +146,9 @@ def recognise_picture(stream: BinaryIO, head: bytes, name: str, max_pixels: int)
     except Exception as error:  # decoders raise what they like on damaged headers
         raise source_error(name, f"the picture is damaged ({explain(error)})") from error
     try:
-        check_size(*image.size, name, max_pixels)
+        check_size(*image.size, name, max_pixels, weight=_WEIGHTS.get(image.format or "", 1))
+        if image.format in ("JPEG", "MPO"):
+            _check_passes(stream, name)
     except BaseException:
         image.close()
         raise
@@ -181,8 +194,8 @@ def pillows_limit(pixels: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
-    """Refuse pictures that have no pixels or too many.
+def check_size(width: int, height: int, name: str, max_pixels: int, *, weight: int = 1) -> None:
+    """Refuse pictures that have no pixels or too many; each counts for `weight`.
 
     Raises:
         SourceError: this is one.
@@ -190,9 +203,29 @@ def check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     """
     if min(width, height) < 1:
         raise source_error(name, "the picture has no pixels")
-    if width * height > max_pixels:
-        size = f"{width}x{height} is {width * height / 1e6:.0f} million pixels,"
+    if width * height * weight > max_pixels:
+        counted = f", each of which counts for {weight} in this format" if weight > 1 else ""
+        size = f"{width}x{height} is {width * height / 1e6:.0f} million pixels{counted},"
         raise source_error(name, _too_large(size, max_pixels))
+
+
+def _check_passes(stream: BinaryIO, name: str) -> None:
+    """Refuse a JPEG that would be decoded over and over again; `stream` stands where it stood.
+
+    Raises:
+        SourceError: this is one.
+
+    """
+    passes, last, place = 0, b"", stream.tell()
+    stream.seek(0)
+    while piece := stream.read(_PIECE):
+        passes += (last + piece).count(b"\xff\xda")  # in what is coded, another byte follows upon 255
+        last = piece[-1:]
+    stream.seek(place)
+    if passes > _PASSES:
+        raise source_error(
+            name, f"it is coded in {passes} passes, and more than {_PASSES} are not taken; save it anew"
+        )
 
 
 def _too_large(what: str, max_pixels: int) -> str:

@@ -20,15 +20,19 @@ from mien.sources.opening import check_size, explain
 
 _BACKGROUND = (255, 255, 255)  # shows through where a picture is transparent, as on most pages
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# By EXIF's number: whether the stored rows are the columns of the upright picture, and whether rows and columns,
+# as stored, then run backward.
+_TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
 }
+
+_BAND = 1 << 20  # pixels that are converted at once: beside a large picture, as Pillow holds it, only the result is
 
 # What is left of a mode without its transparency, and what profiles call those colours; the others become RGB.
 _OPAQUE = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}
@@ -49,42 +53,57 @@ def decode(image: Image.Image, name: str) -> NDArray[np.uint8]:
         image.load()
     except Exception as error:  # the decoders' exceptions have no common parent
         raise source_error(name, f"the picture is cut short or damaged ({explain(error)})") from error
+    turn = None
     with suppress(Exception):  # a broken EXIF block says nothing about the pixels
-        turn = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-        if turn is not None:
-            # ImageOps.exif_transpose writes the block anew, and fails where another of its entries is broken
-            image = image.transpose(turn)
-    return _to_rgb(image, name)
+        # ImageOps.exif_transpose writes the block anew, and fails where another of its entries is broken
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return _to_rgb(image, name, turn)
 
 
-def _to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _to_rgb(image: Image.Image, name: str, turn: tuple[bool, bool, bool] | None = None) -> NDArray[np.uint8]:
     # 32 bits a pixel have no agreed range; only from the portable formats are they 16 bits in disguise
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise source_error(name, "its pixels are numbers of 32 bits, of unknown range; save it with 8 or 16 bits")
     profile = image.info.get("icc_profile")
+    width, height = image.size
+    rows = max(1, _BAND // width)
     try:
-        if image.mode.startswith("I"):
-            values = np.asarray(image).astype(np.int64).clip(0, 65535)
-            image = Image.fromarray((values // 257).astype(np.uint8))
-        if image.mode == "La":
-            image = image.convert("LA")
-        opaque, alpha = _OPAQUE.get(image.mode, "RGB"), None
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            alpha = image.getchannel("A")
-        if image.mode != opaque:
-            image = image.convert(opaque)
-        transform = _into_srgb(profile, opaque) if isinstance(profile, bytes) else None
-        if transform is not None:
-            image = transform.apply(image)
-        elif opaque != "RGB":
-            image = image.convert("RGB")
-        if alpha is not None:
-            page = Image.new("RGB", image.size, _BACKGROUND)
-            page.paste(image, mask=alpha)
-            image = page
+        if rows >= height and turn is None:
+            return _band_to_rgb(image, profile)
+        exchange, down, across = turn or (False, False, False)
+        upright = np.empty((width, height, 3) if exchange else (height, width, 3), np.uint8)
+        stored = upright.transpose(1, 0, 2) if exchange else upright
+        stored = stored[:: -1 if down else 1, :: -1 if across else 1]
+        for top in range(0, height, rows):
+            bottom = min(height, top + rows)
+            stored[top:bottom] = _band_to_rgb(image.crop((0, top, width, bottom)), profile)
     except Exception as error:  # as above; a mode without a way to RGB among them
         raise source_error(name, f"its pixels cannot be made RGB ({explain(error)})") from error
+    upright.flags.writeable = False
+    return upright
+
+
+def _band_to_rgb(image: Image.Image, profile: object) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        image = Image.fromarray((values // 257).astype(np.uint8))
+    if image.mode == "La":
+        image = image.convert("LA")
+    opaque, alpha = _OPAQUE.get(image.mode, "RGB"), None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = image.getchannel("A")
+    if image.mode != opaque:
+        image = image.convert(opaque)
+    transform = _into_srgb(profile, opaque) if isinstance(profile, bytes) else None
+    if transform is not None:
+        image = transform.apply(image)
+    elif opaque != "RGB":
+        image = image.convert("RGB")
+    if alpha is not None:
+        page = Image.new("RGB", image.size, _BACKGROUND)
+        page.paste(image, mask=alpha)
+        image = page
     return np.asarray(image)
 
 

@@ -339,6 +339,8 @@ class Film:
                 self._broken = "nothing more has come" if isinstance(error, ExitError) else reason(error)
                 yield None
                 return
+            except IndexError:  # PyAV stumbles, when all has been read, over streams that came up midway
+                packet = None
             if packet is None:
                 break
             if packet.size and packet.pts is not None:

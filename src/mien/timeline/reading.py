@@ -118,7 +118,10 @@ def _json(path: Path, partial: bool) -> _Records:
 
 def _csv(path: Path, partial: bool) -> _Records:
     reader = csv.reader(_lines(path, partial))
-    heads = next(reader, [])
+    try:
+        heads = next(reader, [])
+    except csv.Error as error:
+        raise _FormError("line 1", error) from error
 
     def rows() -> Iterator[tuple[str, dict[str, Any]]]:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import signal
 import threading
 import time
@@ -157,7 +156,7 @@ class Pool:
         for line in wait([worker.line for worker in heard]):
             worker = by_line[id(line)]
             try:
-                message = pickle.loads(worker.line.recv_bytes())  # noqa: S301  # of our own process
+                message = worker.line.recv()  # of a process of our own
             except (EOFError, OSError):
                 self._replace(worker)
             else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import threading
 import time
@@ -131,7 +130,7 @@ def _replies(analyzer: Analyzer, settings: Settings, drawing: Drawing, order: Or
 
 
 def _send(orders: Connection, message: Message) -> None:
-    orders.send_bytes(pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+    orders.send(message)
 
 
 def _listen(orders: Connection, waiting: SimpleQueue[Order]) -> None:

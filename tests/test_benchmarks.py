@@ -27,6 +27,7 @@ def run_benchmark(*arguments: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_everything_and_is_compared_with_the_one_before(tmp_path):
     out = tmp_path / "run.json"
     table = run_benchmark("--out", str(out))

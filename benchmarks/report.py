@@ -54,7 +54,9 @@ def line(row: Row, before: dict[str, Any] | None) -> str:
     times = "" if floor is None else f"{row.value / floor:.1f}"
     change = ""
     if before is not None:
-        change = f"{before['value']:9.2f}" + (f" ({row.value / before['value'] - 1:+z.0%})" if before["value"] else "")
+        change = f"{before['value']:9.2f}" + (
+            f" ({row.value / before['value'] - 1:+z.0%})" if before["value"] else ""
+        )
     return (
         f"{row.kind:16}  {row.what:48}  {row.value:9.2f} {row.unit:3}  {row.least:8.2f} {row.most:9.2f} "
         f"{_number(row.cpu)} {_number(floor, 8)} {times:>5}  {_number(row.rate)}  {change}"

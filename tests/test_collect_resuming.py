@@ -46,6 +46,7 @@ def busy_web(web) -> None:
     web.openverse("happy", *urls[20:50])
 
 
+@pytest.mark.slow
 def test_killed_twice_it_ends_as_if_undisturbed(web, collect, tmp_path):
     busy_web(web)
     queries, options = {"angry": ["angry"], "happy": ["happy"]}, ("--concurrency", "6", "--per-host", "4")

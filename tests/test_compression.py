@@ -306,6 +306,7 @@ def test_calibration_shows_nothing_and_leaves_no_metadata(faces, capfd, caplog):
     Session(small.SerializeToString(), name="small")
 
 
+@pytest.mark.slow
 def test_export_compresses_what_it_has_compared_with_torch(run, data, tmp_path):
     pytest.importorskip("torch", reason="training is an extra: pip install 'mien[train]'")
     pytest.importorskip("lightning", reason="training is an extra: pip install 'mien[train]'")

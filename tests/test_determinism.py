@@ -95,6 +95,7 @@ def test_batches_and_threads_change_nothing(folder):
     assert len(alone["film"]) == 16 and alone["film"][-1][-1]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_the_first_to_the_byte(folder, tmp_path):
     for number in (1, 2):
         command = [sys.executable, "-m", "mien", "analyze", folder, "--out", tmp_path / f"{number}.jsonl"]

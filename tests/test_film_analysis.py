@@ -121,6 +121,7 @@ def test_closing_early_frees_everything(analyzer, tmp_path):
     assert str(path) not in [os.path.realpath(link) for link in links]
 
 
+@pytest.mark.slow
 def test_streams_that_are_forgotten_in_circles_stop_nothing(film):
     """The garbage collector may find them in any of our threads."""
     code = f"""
@@ -158,6 +159,7 @@ def test_a_detector_that_fails_does_not_take_what_came_before(film):
         next(stream)
 
 
+@pytest.mark.slow
 def test_only_a_few_frames_are_held_at_a_time(analyzer, film):
     def alive():
         return sum(isinstance(thing, Frame) and thing.source == "held" for thing in gc.get_objects())

@@ -393,6 +393,7 @@ def hops(steady: bool) -> tuple[float, float]:
     return tuple(jumped / count)
 
 
+@pytest.mark.slow
 def test_labels_and_bars_stay_where_they_are_while_faces_move():
     still, film = hops(steady=False), hops(steady=True)
     assert film[0] < 0.02 and film[1] < 0.03

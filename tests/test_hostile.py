@@ -104,6 +104,7 @@ def test_the_library(cases, folder):
     print(f"largest {largest['megabytes']} MB ({largest['name']})")
 
 
+@pytest.mark.slow
 def test_the_command_line(cases, folder, tmp_path):
     out = tmp_path / "results.jsonl"
     began = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -199,6 +200,7 @@ def serving(log: Path) -> Iterator[Service]:
             assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory and time are read from /proc")
 def test_the_service(cases, tmp_path):
     slowest, seconds_of_slowest = "", 0.0

@@ -699,6 +699,7 @@ def remembered(sessions: Sessions) -> set[str]:
     return {session for holder in kept for session in holder}
 
 
+@pytest.mark.slow
 def test_visitors_are_forgotten_with_their_events(memory, monkeypatch) -> None:
     """Those who have fetched the outcome at once, and those who never do after a while."""
     client, (sessions,) = memory

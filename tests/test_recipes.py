@@ -240,6 +240,7 @@ def test_overfitting_a_few_pictures_shows_that_the_network_can_learn(run, resnet
     assert epochs(tmp_path / "run")[-1]["accuracy"] >= 0.9
 
 
+@pytest.mark.slow
 def test_the_published_face_network_with_its_own_head(run, tmp_path):
     """With weights of nobody: the published ones cannot be had everywhere; the names and shapes are theirs."""
     torch.manual_seed(0)

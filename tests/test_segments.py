@@ -175,6 +175,7 @@ def assert_same(results, others):
             assert face.shown == pytest.approx(again.shown, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_real_person_sits_through_the_borders(real_film, analyzer):
     results = list(analyzer.stream(real_film))
     assert [result.time for result in results] == [i / 2 for i in range(132)]

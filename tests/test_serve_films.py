@@ -334,6 +334,7 @@ def test_limits_by_what_really_comes(tmp_path, astronaut_pixels):
         assert len(kept) == job["frames"] == 40  # what was found up to there is not lost
 
 
+@pytest.mark.slow
 def test_time_is_limited_and_results_are_kept_for_a_while(tmp_path, long_clip):
     with serving(tmp_path, max_film_seconds=1, keep=1) as base:
         answer = send(base, long_clip)

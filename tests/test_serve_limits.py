@@ -416,6 +416,7 @@ def test_what_the_page_has_begun_is_finished_before_its_streams_are_cut(monkeypa
         assert list(lines) == ["done", "refused"]
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_is_dropped_and_holds_up_no_stop(monkeypatch):
     monkeypatch.setattr("mien.serve.server._READS", 1.0)
     monkeypatch.setattr("mien.serve.server._READS_AT_END", 1.0)

@@ -396,6 +396,7 @@ def test_a_run_begins_from_a_model(run, finished, data, tmp_path, half):
             assert np.allclose((own / output.temperature).softmax(dim=1).numpy(), wanted, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_exported_where_asked_for(run, finished, tmp_path):
     from mien.training.folder import RunFolder
 

@@ -17,8 +17,9 @@ from mien.bulk.task import Input, Settings, Steps
 from mien.cli.inputs import Inputs
 from mien.cli.interrupts import Interrupted, Interrupts
 from mien.cli.messages import say
-from mien.cli.outputs import Outputs, Plan, open_outputs, plan_outputs
+from mien.cli.outputs import Outputs, open_outputs
 from mien.cli.places import refuse_clashes
+from mien.cli.plan import Plan, plan_outputs
 from mien.cli.progress import Progress
 from mien.cli.telling import Telling
 from mien.errors import SourceError, UsageError

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mien.bulk.task import Input
-from mien.cli.outputs import Plan, refuse_existing
+from mien.cli.plan import Plan, refuse_existing
 from mien.errors import UsageError
 
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mien.analyzer import Analyzer, analyze
+    from mien.analyzer import Analyzer
     from mien.drawing import annotate
     from mien.emotions import SETS, Emotion
     from mien.errors import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SourceError,
         UsageError,
     )
+    from mien.quick import analyze
     from mien.results import Detection, Face, Frame, Result, to_pandas
     from mien.timeline import Person, Summary, draw_timeline, read_results
 
@@ -54,10 +55,11 @@ __version__ = "0.1.0"
 
 # Names are imported at their first use, so that `import mien` costs next to nothing, not even numpy.
 _ROOMS = {
-    "analyzer": ("Analyzer", "analyze"),
+    "analyzer": ("Analyzer",),
     "drawing": ("annotate",),
     "emotions": ("SETS", "Emotion"),
     "errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "quick": ("analyze",),
     "results": ("Detection", "Face", "Frame", "Result", "to_pandas"),
     "timeline": ("Person", "Summary", "draw_timeline", "read_results"),
 }

@@ -1,4 +1,4 @@
-"""The road from a picture to a Result: detect, align, classify."""
+"""The Analyzer: whatever a user can name → Results, one for each picture and each frame of a film."""
 
 from __future__ import annotations
 
@@ -7,20 +7,14 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, closing
 from copy import copy
-from dataclasses import astuple, replace
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mien.align import crop_faces, face_frame
-from mien.classifier import open_classifier
 from mien.detectors import Detector, open_detector
-from mien.emotions import Emotion, emotion_set, project
+from mien.emotions import Emotion
 from mien.errors import SourceError, UsageError
+from mien.expressions import ExpressionReader
 from mien.film import Answer, Sighting, answers, smoothed
-from mien.results import Box, Detection, Face, Frame, Result
+from mien.results import Frame, Result
 from mien.segments import Event, Part
 from mien.sources import (
     MAX_PIXELS,
@@ -84,23 +78,26 @@ class Analyzer:
             UsageError: an argument makes no sense.
 
         """
-        self._classifier = open_classifier(model, threads=threads, device=device)
-        self._output = self._classifier.metadata.output(rater)
-        self._labels = self._classifier.metadata.outputs[self._output].labels
-        self.emotions: tuple[Emotion, ...] = self._labels if emotions is None else emotion_set(emotions, self._labels)
+        self._expressions = ExpressionReader(
+            model, emotions=emotions, rater=rater, flip=flip, threads=threads, device=device
+        )
         if isinstance(detector, str):
             detector = open_detector(detector, min_face=min_face, threads=threads, device=device)
         elif min_face is not None:
             raise UsageError("min_face is for a detector by name: give it to your own detector instead")
         self._detector = detector
-        self._flip = flip
         self._max_pixels = max_pixels
         self._threads = threads
 
     @property
     def model(self) -> str:
         """The model's identity, as it stands in every result."""
-        return self._classifier.identity
+        return self._expressions.model
+
+    @property
+    def emotions(self) -> tuple[Emotion, ...]:
+        """The emotions of the scores, in their order."""
+        return self._expressions.emotions
 
     def restricted(self, emotions: str | None, *, max_pixels: int | None = None) -> Analyzer:
         """Return an analyzer with the same loaded models, and its scores over another set.
@@ -114,7 +111,7 @@ class Analyzer:
 
         """
         other = copy(self)
-        other.emotions = self._labels if emotions is None else emotion_set(emotions, self._labels)
+        other._expressions = self._expressions.restricted(emotions)
         if max_pixels is not None:
             other._max_pixels = max_pixels
         return other
@@ -139,7 +136,7 @@ class Analyzer:
         smoother = None if smooth is None else Smoother(smooth)
 
         def read(frame: Frame) -> Result:
-            result = self._classified([self._cut_out(frame, watcher(frame))])[0][1]
+            result = self._expressions.read([self._expressions.cut_out(frame, watcher(frame))])[0][1]
             return result if smoother is None else smoothed(result, smoother)
 
         return read
@@ -165,8 +162,8 @@ class Analyzer:
         Each frame stands for itself, also where they are of a film; `stream` tells who is who.
         """
         found = zip(frames, self._detector(frames), strict=True)
-        sightings = [self._cut_out(frame, [(face, None) for face in faces]) for frame, faces in found]
-        return [result for _, result in self._classified(sightings)]
+        sightings = [self._expressions.cut_out(frame, [(face, None) for face in faces]) for frame, faces in found]
+        return [result for _, result in self._expressions.read(sightings)]
 
     def stream(
         self,
@@ -293,7 +290,7 @@ class Analyzer:
             if not edges:
                 edges.append(watcher.edge)
             seen += 1
-            return self._cut_out(frame, look.faces)
+            return self._expressions.cut_out(frame, look.faces)
 
         lost, exact, whole = 0, False, False
         try:
@@ -307,7 +304,9 @@ class Analyzer:
             ) as (film, frames):
                 try:
                     if (first := next(frames, None)) is not None:
-                        found = answers(first, frames, see=see, classify=self._classified, smoother=None, live=False)
+                        found = answers(
+                            first, frames, see=see, classify=self._expressions.read, smoother=None, live=False
+                        )
                         with closing(found):
                             results += (result for _, result in found)
                 finally:
@@ -332,61 +331,10 @@ class Analyzer:
         yield from answers(
             first,
             frames,
-            see=lambda frame: self._cut_out(frame, watcher(frame)),
-            classify=self._classified,
+            see=lambda frame: self._expressions.cut_out(frame, watcher(frame)),
+            classify=self._expressions.read,
             smoother=None if smooth is None else Smoother(smooth),
             live=live,
-        )
-
-    def _cut_out(self, frame: Frame, faces: Sequence[tuple[Detection, int | None]]) -> Sighting:
-        faces = sorted(faces, key=lambda face: face[0].box)
-        classifier = self._classifier
-        detections = [face for face, _ in faces]
-        crops = crop_faces(
-            frame.pixels,
-            detections,
-            size=classifier.metadata.size,
-            geometry=classifier.geometry,
-            grey=classifier.grey,
-        )
-        # what the frame was made from is no longer needed, and large
-        return Sighting(replace(frame, reduced=None), detections, [track for _, track in faces], crops)
-
-    def _classified(self, sightings: Sequence[Sighting]) -> list[Answer]:
-        if not sightings:
-            return []
-        crops = np.concatenate([sighting.crops for sighting in sightings])
-        probabilities = iter(self._classifier(crops, flip=self._flip)[self._output])
-        return [
-            (
-                sighting.frame,
-                Result(
-                    source=sighting.frame.source,
-                    frame=sighting.frame.index,
-                    time=sighting.frame.time,
-                    width=sighting.frame.width,
-                    height=sighting.frame.height,
-                    model=self.model,
-                    faces=tuple(
-                        self._face(sighting.frame, face, track, next(probabilities))
-                        for face, track in zip(sighting.faces, sighting.tracks, strict=True)
-                    ),
-                ),
-            )
-            for sighting in sightings
-        ]
-
-    def _face(
-        self, frame: Frame, detection: Detection, track: int | None, probabilities: NDArray[np.float32]
-    ) -> Face:
-        scores = dict(zip(self._labels, probabilities.tolist(), strict=True))
-        return Face(
-            box=_clipped(detection.box, frame),
-            detection=detection.score,
-            scores=project(scores, self.emotions),
-            landmarks=detection.landmarks,
-            square=astuple(face_frame(detection, self._classifier.geometry)),
-            track=track,
         )
 
 
@@ -407,60 +355,3 @@ def _owning(frames: Generator[Frame, None, None], stack: ExitStack) -> Generator
     """Yield `frames`, and close what `stack` holds in the thread that reads them: no other knows when it may."""
     with stack:
         yield from frames
-
-
-def _clipped(box: Box, frame: Frame) -> Box:
-    width, height = float(frame.width), float(frame.height)
-    x1, x2 = (min(max(0.0, x), width) for x in box[::2])
-    y1, y2 = (min(max(0.0, y), height) for y in box[1::2])
-    return (x1, y1, x2, y2)
-
-
-def analyze(
-    source: MediaSource,
-    *,
-    model: str | Path = "embedded",
-    detector: str = "mtcnn",
-    emotions: str | None = None,
-    rater: str | None = None,
-    flip: bool = False,
-    min_face: float | None = None,
-    device: str = "cpu",
-) -> Result:
-    """Return the faces of one picture and what their expressions would be named.
-
-    The models are kept between calls. The arguments are those of `Analyzer`; for many pictures, or
-    other settings, make one of your own.
-
-    Raises:
-        SourceError: the picture cannot be read.
-        ModelError: the model cannot be used.
-        UsageError: an argument makes no sense.
-
-    """
-    path, written = str(model), None
-    if os.path.isfile(path):  # a file that is written anew is loaded anew, also under the same name
-        path, written = os.path.realpath(path), os.stat(path).st_mtime_ns
-    return _kept_analyzer(path, written, detector, emotions, rater, flip, min_face, device).analyze(source)
-
-
-@lru_cache(maxsize=4)
-def _kept_analyzer(
-    model: str,
-    _written: int | None,
-    detector: str,
-    emotions: str | None,
-    rater: str | None,
-    flip: bool,
-    min_face: float | None,
-    device: str,
-) -> Analyzer:
-    return Analyzer(
-        model=model,
-        detector=detector,
-        emotions=emotions,
-        rater=rater,
-        flip=flip,
-        min_face=min_face,
-        device=device,
-    )

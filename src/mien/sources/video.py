@@ -7,13 +7,15 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mien.errors import SourceError
 from mien.results import Frame
-from mien.sources.container import reason, stated_duration, stated_rate, video_stream
+from mien.sources.clock import Clock
+from mien.sources.container import stated_duration, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error
+from mien.sources.packets import Packets
 from mien.sources.segments import Borders, Segment, plan
 from mien.sources.selection import Selection, Verdict
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_STATE_THEIR_LENGTH = frozenset({"mov", "matroska", "avi", "flv", "asf"})  # in the others it is an estimate
-
 # Of these codecs in these formats a packet is a frame, so that frames can be counted without decoding them.
 _COUNTABLE_CODECS = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg", "mpeg2video", "prores", "libdav1d"})
 
@@ -33,45 +33,6 @@ _COUNTABLE_FORMATS = frozenset({"mov", "matroska", "mpegts", "flv"})
 _HELD = 600  # packets kept since a keyframe until it is known whether the next comes before the start
 
 _BROADCAST = frozenset({"mpegts", "mpeg"})  # recordings of it begin anywhere: what comes before a keyframe is no loss
-
-_AMISS = 1.0  # seconds that a stated length may be wrong by
-
-_TS_PACKETS = (188, 192, 204)
-
-_USUAL_RATE = 25.0  # frames a second, where a film states neither times nor a rate
-
-
-class Clock:
-    """Gives the frames of one film their times: never backward, whatever their timestamps do."""
-
-    def __init__(self, stream: VideoStream, origin: float) -> None:
-        self._origin = origin
-        self._unit = float(stream.time_base or 0)
-        self._step = 1 / (stated_rate(stream) or _USUAL_RATE)
-        self._last: float | None = None
-        self._shift = 0.0
-
-    @property
-    def shifted(self) -> bool:
-        """Whether times had to be put off, because timestamps went back."""
-        return self._shift > 0
-
-    def stated(self, timestamp: int) -> float:
-        """Return the time in seconds that a timestamp stands for."""
-        return round(max(0.0, timestamp * self._unit - self._origin), 6)
-
-    def time(self, decoded: VideoFrame) -> float:
-        """Return the time in seconds of the next frame."""
-        if decoded.pts is None:
-            time = 0.0 if self._last is None else self._last + self._step
-        else:
-            time = self.stated(decoded.pts) + self._shift
-            if self._last is not None and time < self._last:
-                going_on = self._last + (decoded.duration * self._unit or self._step)
-                self._shift += going_on - time
-                time = going_on
-        self._last = time = round(time, 6)
-        return time
 
 
 class Film:
@@ -125,20 +86,24 @@ class Film:
         self._clock = Clock(self._stream, (self._container.start_time or 0) / 1e6)
         self._form = self._container.format.name.split(",")[0]
         self._index, self._time, self._segment = -1, 0.0, 0  # of the last frame decoded
-        self._came = {True: 0.0, False: 0.0}  # seconds up to which the video, and the rest, was there
         self._borders = Borders(self._clock.stated) if self._countable() else None
         self.lost, self.exact, self.whole = 0, True, False
-        self._broken: str | None = None
+        self._packets = Packets(self._container, self._stream, watch=self._watch)
 
     def _countable(self) -> bool:
         """Say whether a packet is a frame."""
         context = self._stream.codec_context
         return context.name in _COUNTABLE_CODECS and self._form in _COUNTABLE_FORMATS and not context.field_order > 1
 
+    def _watch(self, packet: Packet[VideoStream]) -> None:
+        if self._borders is not None:
+            self._borders.add(packet)
+
     def close(self) -> None:
         """Let go of the file and of the decoder's threads."""
         self._container.close()
         self.__dict__.pop("_stream", None)
+        self.__dict__.pop("_packets", None)
 
     def segments(self, selection: Selection) -> list[Segment]:
         """Return the parts of the film that can be looked at each on its own; none where there are not two.
@@ -149,7 +114,7 @@ class Film:
         try:
             if self._borders is None:
                 return []
-            for packet in self._packets():
+            for packet in self._packets:
                 if packet is None or self._borders.ended:
                     break
                 if packet.size and packet.pts is not None and not packet.is_discard:
@@ -240,7 +205,7 @@ class Film:
                 self._open()
                 self._borders = None
             found = False
-            for packet in self._packets():
+            for packet in self._packets:
                 if not found and packet is not None:
                     found = packet.pts == stamp and packet.is_keyframe
                     if not found and indexed and packet.dts is not None and packet.dts > stamp:
@@ -254,13 +219,13 @@ class Film:
         """Yield the frames from `start` on, and some before; `_index` and `_time` are those of the latest."""
         from av.error import FFmpegError
 
-        packets = self._packets()
+        packets = iter(self._packets)
         skipped, before = self._skip(packets, start) if start > 0 else ([], 0)
         if skipped is None:
             packets.close()
             self._container.close()
             self._open()
-            packets, skipped, before = self._packets(), [], 0
+            packets, skipped, before = iter(self._packets), [], 0
         counting = before > 0
         number = before  # of the next frame
         stamps: list[int] = []
@@ -324,63 +289,10 @@ class Film:
                 break
         return held, before
 
-    def _packets(self) -> Generator[Packet[VideoStream] | None, None, None]:
-        """Yield the packets of the video; None where reading broke off."""
-        from av.error import ExitError, FFmpegError
-
-        torn: Packet[VideoStream] | None = (
-            None  # held back: the last, where a film is cut short, shows half a picture
-        )
-        packets = self._container.demux()
-        while True:
-            try:
-                packet = next(packets, None)
-            except (FFmpegError, OSError) as error:
-                self._broken = "nothing more has come" if isinstance(error, ExitError) else reason(error)
-                yield None
-                return
-            except IndexError:  # PyAV stumbles, when all has been read, over streams that came up midway
-                packet = None
-            if packet is None:
-                break
-            if packet.size and packet.pts is not None:
-                end = (packet.pts + (packet.duration or 0)) * float(packet.time_base)
-                video = packet.stream is self._stream
-                self._came[video] = max(self._came[video], end)
-            if packet.stream is self._stream:
-                if self._borders is not None:
-                    self._borders.add(cast("Packet[VideoStream]", packet))
-                if torn is not None and packet.size:
-                    yield torn
-                    torn = None
-                if packet.size and packet.is_corrupt:
-                    torn = cast("Packet[VideoStream]", packet)
-                else:
-                    yield cast("Packet[VideoStream]", packet)
-        if torn is not None:
-            self._broken = "the next is not whole"
-        elif (
-            self._form == "mpegts" and self._container.size > 0 and all(self._container.size % n for n in _TS_PACKETS)
-        ):
-            self._broken = "the file ends within a packet"
-        else:
-            self._broken = self._missing()
-
-    def _missing(self) -> str | None:
-        """Return what of the length that the film states did not come."""
-        stream = self._stream
-        if self.duration is None or self._form not in _STATE_THEIR_LENGTH:
-            return None
-        of_video = stream.duration is not None and stream.duration > 0
-        came = self._came[True] if of_video else max(self._came.values())
-        if self.duration - came <= max(_AMISS, 2 / (self.rate or _USUAL_RATE)):
-            return None
-        return f"{self.duration:.6g} s were announced"
-
     def _check_end(self, lost: int) -> None:
         where = f"after frame {self._index} (at {self._time:g} s)" if self._index >= 0 else "before its first frame"
-        if self._broken is not None:
-            raise source_error(self._name, f"the film breaks off {where}: {self._broken}")
+        if self._packets.broken is not None:
+            raise source_error(self._name, f"the film breaks off {where}: {self._packets.broken}")
         if self._index < 0:
             raise source_error(self._name, "no frame of the film can be decoded")
         if lost:

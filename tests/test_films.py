@@ -200,7 +200,7 @@ def test_a_start_gives_what_the_whole_gives_from_there(form, gop):
 
 
 def test_a_start_does_not_decode_what_is_before(monkeypatch):
-    from mien.sources.video import Clock
+    from mien.sources.clock import Clock
 
     data = encode("mp4", frames=240)
     decoded = []

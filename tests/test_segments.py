@@ -12,7 +12,7 @@ import pytest
 import mien
 from mien.segments import join
 from mien.sources import Selection, find_segments, open_segment, read_frames
-from mien.sources.video import Clock
+from mien.sources.clock import Clock
 from test_films import encode
 
 RATE = 5

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mien.results import Frame
+from mien.sources.clock import Clock
 from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error, without_password
 from mien.sources.selection import Selection, Verdict
-from mien.sources.video import Clock, Film
+from mien.sources.video import Film
 
 if TYPE_CHECKING:
     from av.container import InputContainer

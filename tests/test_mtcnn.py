@@ -287,3 +287,12 @@ def test_the_number_of_threads_changes_no_answer(mtcnn):
     for one, other in zip(alone, together, strict=True):
         assert one.box == pytest.approx(other.box, abs=0.01)
         assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 8, 9, 23, 64, 341])
+def test_candidates_are_shared_out_so_that_all_threads_end_together(mtcnn, count):
+    parts = mtcnn._onet.parts(count, 8)
+    assert [i for part in parts for i in range(count)[part]] == list(range(count))
+    sizes = [part.stop - part.start for part in parts]
+    assert all(1 <= size <= 8 for size in sizes) and max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert len(parts) < 2 or len(parts) % mtcnn._onet._shares == 0 or max(sizes) == 1

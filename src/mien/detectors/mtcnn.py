@@ -24,7 +24,7 @@ Floats = NDArray[np.float32]
 
 _CELL = 12  # side of the window that P-Net judges
 _STRIDE = 2  # between P-Net's windows
-_BATCHES = {24: 32, 48: 8}  # candidates a run, by their side: what is computed with then stays in the caches
+_BATCHES = {24: 32, 48: 8}  # candidates a run at most, by their side: what is computed with then stays in the caches
 _STRIP = 40_000  # pixels of a level a run, for the same reason
 
 
@@ -155,11 +155,9 @@ class Mtcnn:
         scores = np.empty(len(squares), np.float32)
         offsets = np.empty((len(squares), 4), np.float32)
         points = np.zeros((len(squares), 10), np.float32)
-        batch = _BATCHES[side]
-        starts = range(0, len(squares), batch)
-        answers = network.each(pyramid.cut(squares[start : start + batch], side) for start in starts)
-        for start, answer in zip(starts, answers, strict=True):
-            part = slice(start, start + batch)
+        parts = network.parts(len(squares), _BATCHES[side])
+        answers = network.each((pyramid.cut(squares[part], side) for part in parts), several=len(parts) > 1)
+        for part, answer in zip(parts, answers, strict=True):
             scores[part], offsets[part] = answer[:2]
             if len(answer) > 2:
                 points[part] = answer[2]

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from functools import cache
 from io import StringIO
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
@@ -106,17 +106,30 @@ class Session:
         answers = self.each(np.array_split(values, shares))
         return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
 
-    def each(self, batches: Iterable[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+    def parts(self, count: int, most: int) -> list[slice]:
+        """Return how to divide `count` rows into batches of at most `most`, so that all threads end together."""
+        number = -(-count // most)
+        if count > most // 2:  # fewer take no longer in one thread
+            number = min(-(-number // self._shares) * self._shares, count)
+        edges = [count * i // max(1, number) for i in range(number + 1)]
+        return [slice(*pair) for pair in pairwise(edges)]
+
+    def each(self, batches: Iterable[NDArray[Any]], *, several: bool = False) -> list[list[NDArray[Any]]]:
         """Return the outputs for each of several batches, which may differ in shape, computed side by side.
 
         The first are computed while `batches` still makes others.
+
+        Args:
+            batches: what goes into the network, one after the other.
+            several: there is more than one, so that the first need not wait for the second.
+
         """
         if self._shares < 2:
             # all made first: in turns with the network, they would be made out of cold caches
             return [self._run(batch) for batch in list(batches)]
         batches = iter(batches)
-        first = list(islice(batches, 2))
-        if len(first) < 2:  # handed to another thread, it would only take longer
+        first = list(islice(batches, 1 if several else 2))
+        if len(first) < 2 and not several:  # handed to another thread, it would only take longer
             return [self._run(batch) for batch in first]
         begun = [(batch, _workers().submit(self._run, batch)) for batch in chain(first, batches)]
         answers: list[list[NDArray[Any]]] = []

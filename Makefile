@@ -14,8 +14,9 @@ demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples --out demo-output/ --overwrite
 	@echo "The annotated pictures are in demo-output/"
 
+# two processes, each with whole files of tests
 test: $(TEST)/.ready
-	$(TEST)/bin/python -m pytest -m "not slow"
+	$(TEST)/bin/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-all: $(TEST)/.ready
 	$(TEST)/bin/python -m pytest

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 from mien.drawing.blurring import blur_faces
 from mien.emotions import SETS
@@ -80,8 +81,11 @@ def test_a_box_beside_the_picture_changes_nothing():
 def test_a_face_that_fills_a_large_photo_is_blurred_at_once():
     pixels = np.zeros((3000, 4000, 3), np.uint8)
     start = time.process_time()
+    Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(20))
+    plain = time.process_time() - start
+    start = time.process_time()
     blur_faces(pixels, [(500, 0, 3500, 3000)])
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10 * plain  # it takes two to three times as long
 
 
 class Kept:

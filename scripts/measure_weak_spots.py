@@ -58,7 +58,8 @@ def rolled(degrees: float) -> Callable[..., Picture]:
     def roll(picture: Picture) -> Picture:
         side = len(picture)
         frame = SquareFrame(side / 2, side / 2, side, math.radians(degrees))
-        return crop_square(np.repeat(picture[:, :, None], 3, axis=2), frame, size=side)[:, :, 0]
+        turned: Picture = crop_square(np.repeat(picture[:, :, None], 3, axis=2), frame, size=side)[:, :, 0]
+        return turned
 
     return roll
 
@@ -186,7 +187,7 @@ def examples() -> dict[str, list[dict[str, Any]]]:
         found = same = 0
         for picture, faces in zip(pictures, there, strict=True):
             scale = side / max(face.box[2] - face.box[0] for face in faces)
-            size = tuple(max(1, round(scale * length)) for length in picture.size)
+            size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
             now = analyzer.analyze(np.asarray(picture.resize(size, Image.Resampling.LANCZOS))).faces
             found, same = found + min(len(now), len(faces)), same + agreeing(now, faces, scale)
         by_size.append({"side": side, "found": found, "same": same, "of": sum(map(len, there))})

@@ -80,7 +80,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="mien")
     except MienError as error:
         typer.echo(f"mien: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)

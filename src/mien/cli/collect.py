@@ -90,7 +90,7 @@ def collect(
         bool, typer.Option("--quiet", "-q", help="No progress bar and no summary: only what goes wrong.")
     ] = False,
 ) -> None:
-    """Search the web for pictures of each label, and fetch them with their licences.
+    """Fetch pictures of each label from the web, with their licences.
 
     Where each picture came from, and on what terms it may be used, is kept in provenance.jsonl. A run that was ended,
     by Ctrl-C or otherwise, goes on when the same command is given again: nothing is fetched twice. Proxies that the

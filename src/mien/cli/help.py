@@ -29,6 +29,11 @@ def prose(text: str | None) -> str:
     return _EXAMPLES.sub("", inspect.cleandoc(text or "") + "\n").strip()
 
 
+def first_line(command: Any) -> str:
+    """Return in a line what a verb does."""
+    return " ".join(prose(command.help).partition("\n\n")[0].split())
+
+
 def examples(text: str | None) -> list[str]:
     """Return the commands that a verb's help ends with."""
     found = _EXAMPLES.search(inspect.cleandoc(text or ""))
@@ -146,6 +151,10 @@ class Verb(TyperCommand):
         """Write the help."""
         _write(self, ctx, formatter, verbs={})
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return its first line, whole, as shells show it beside the verb."""
+        return first_line(self)
+
 
 class Verbs(TyperGroup):
     """A group of verbs, `mien` itself among them, with that help."""
@@ -155,6 +164,9 @@ class Verbs(TyperGroup):
         panels: dict[str, list[tuple[str, str]]] = {}
         for verb in self.list_commands(ctx):
             command: Any = self.get_command(ctx, verb)
-            told = " ".join(prose(command.help).partition("\n\n")[0].split())
-            panels.setdefault(command.rich_help_panel or "Verbs", []).append((verb, told))
+            panels.setdefault(command.rich_help_panel or "Verbs", []).append((verb, first_line(command)))
         _write(self, ctx, formatter, verbs=panels)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return its first line, whole."""
+        return first_line(self)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -42,6 +43,8 @@ _COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 
 
 def main() -> None:
+    if not all(map(_there, ("zensical", "mkdocstrings"))):
+        sys.exit("the site needs an optional part: pip install 'mien[docs]'")
     site = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "site")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -57,6 +60,13 @@ def main() -> None:
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(work / "site", site)
     print(f"{site}: {len(list(site.rglob('*.html')))} pages")
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it is known to be missing
+        return False
 
 
 def assemble(work: Path) -> None:

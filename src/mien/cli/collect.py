@@ -101,7 +101,7 @@ def collect(
 
     Examples:
         mien collect five --out web/ --contact you@example.org
-        mien collect queries.toml --provider local --from photos/ --out web/
+        mien collect queries.toml --provider local --from photos/ --out mine/
     """
     from mien.collect.licences import Licences
     from mien.collect.limits import Limits

@@ -13,6 +13,19 @@ from mien.cli import completion
 
 _BEGINNING = "What it learns from, besides the data"
 _MACHINE = "The machine"
+_NEEDED = (
+    "huggingface_hub",
+    "kornia",
+    "lightning",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "torch",
+    "torchmetrics",
+    "transformers",
+)
+"""What training and exporting import, of the extra `train`."""
 
 
 def train(
@@ -182,6 +195,5 @@ def require_training() -> None:
 
     from mien.errors import MissingExtraError
 
-    needed = ("torch", "lightning", "kornia", "torchmetrics", "transformers", "onnxscript", "matplotlib")
-    if any(find_spec(name) is None for name in needed):
+    if any(find_spec(module) is None for module in _NEEDED):
         raise MissingExtraError("training", "train")

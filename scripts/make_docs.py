@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
+import card_page
 from check_site import faults
 from reference_pages import command_line, rest
 
@@ -34,7 +35,16 @@ OF_THE_ROOT = (
 )
 """Pages that stand at the root of the repository, and in project/ on the site."""
 
-GENERATED: dict[str, Callable[[], str]] = {"command line": command_line, "rest": rest}
+GENERATED: dict[str, Callable[[], str]] = {
+    "command line": command_line,
+    "rest": rest,
+    "model card": card_page.card,
+    "robustness": card_page.robustness,
+    "confusion": card_page.confusion,
+    "parts": card_page.parts,
+    "faults": card_page.faults,
+    "examples": card_page.examples,
+}
 """What takes the place of <!-- generated: NAME -->."""
 
 _FENCE = re.compile(r"(^ *(```+).*?^ *\2 *$)", re.MULTILINE | re.DOTALL)

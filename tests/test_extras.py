@@ -43,7 +43,7 @@ VERBS = [
     ("train", "export runs/mine mine2.onnx"),
     ("train", "models compress embedded small.onnx --data data --int8"),
     ("collect", "collect five --out web --contact you@example.org"),
-    ("collect", "collect five --out web --provider ddgs --allow-unknown-licence"),
+    ("collect", "collect five --out web --contact you@example.org --provider ddgs --allow-unknown-licence"),
     ("serve", "serve --port 0"),
     ("serve", "serve --port 0 --no-page"),
     ("ray", "analyze photo.jpg --engine ray --out ray"),

@@ -17,7 +17,7 @@ COPYLEFT = re.compile(r"GPL|MPL|Mozilla|proprietary", re.IGNORECASE)
 
 
 def installed_with(requirements: list[str]) -> dict[str, str]:
-    """Return the licence of each package that comes with some, as its metadata have it; what is absent is left out."""
+    """Return the licence of each package that comes with some, as its metadata have it, where it is installed."""
     found: dict[str, str] = {}
     wanted = [Requirement(one) for one in requirements]
     while wanted:
@@ -70,7 +70,8 @@ def test_every_library_in_a_wheel_is_named(package):
     of_one_project = {
         "avcodec": "ffmpeg", "avdevice": "ffmpeg", "avfilter": "ffmpeg", "avformat": "ffmpeg", "avutil": "ffmpeg",
         "swresample": "ffmpeg", "swscale": "ffmpeg", "asound": "alsa", "mp3lame": "lame", "svtav1enc": "svt-av1",
-        "opencore": "opencore-amr", "sharpyuv": "libwebp", "webpmux": "libwebp", "webpdemux": "libwebp", "vpl": "libvpl",
+        "opencore": "opencore-amr", "sharpyuv": "libwebp", "webpmux": "libwebp", "webpdemux": "libwebp",
+        "vpl": "libvpl",
         "scipy_openblas64_": "openblas", "openjp2": "openjpeg", "jpeg": "libjpeg-turbo", "lcms2": "little cms",
         "brotlicommon": "brotli", "brotlidec": "brotli", "png16": "libpng", "xcb": "libxcb", "lzma": "liblzma",
     }  # fmt: skip

@@ -46,7 +46,7 @@ VERBS = [
     ("collect", "collect five --out web --contact you@example.org --provider ddgs --allow-unknown-licence"),
     ("serve", "serve --port 0"),
     ("serve", "serve --port 0 --no-page"),
-    ("ray", "analyze photo.jpg --engine ray --out ray"),
+    ("ray", "analyze photo.jpg --engine ray --out spread.parquet"),
     (None, "analyze photo.jpg --out faces.jsonl --out marked.png"),
     (None, "analyze talk.gif --out faces.csv --summary"),
     (None, "evaluate embedded --data data --split test"),

@@ -98,6 +98,7 @@ def test_what_is_offered_exists():
         assert read_recipe(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", ["mien analyze --model ", "mien train "])
 def test_nothing_that_is_slow_is_imported(line):
     words = line.split(" ")

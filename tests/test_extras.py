@@ -194,6 +194,7 @@ def test_a_chart_of_parquet_needs_both(folder):
     assert (status, said) == (1, f"mien: reading Parquet{line_for('parquet')}\n")
 
 
+@pytest.mark.slow
 def test_the_site_says_what_it_needs(tmp_path):
     hidden = f"import sys; sys.modules['zensical'] = None; sys.path.insert(0, {str(ROOT / 'scripts')!r})\n"
     made = (

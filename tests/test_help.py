@@ -15,7 +15,7 @@ from conftest import EXAMPLES, ROOT
 from test_docs import Reader, cast, check, published  # noqa: F401 (a fixture)
 
 CHEAP = ("doctor", "models list", "models info", "models verify", "models card")
-"""The verbs whose examples cost next to nothing."""
+"""Verbs whose examples need nothing but the model."""
 OF_FILMS = ("", "analyze", "plot", "watch")
 NOT_RUN = {
     "mien watch camera:0": "needs a camera",
@@ -116,7 +116,8 @@ def type_examples(reader, run, verb: str) -> None:
             reader._command(line, f"mien {verb} --help: {line}")
 
 
-@pytest.mark.parametrize("verb", [*CHEAP, *(pytest.param(verb, marks=pytest.mark.slow) for verb in OF_FILMS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", [*CHEAP, *OF_FILMS])
 def test_examples_run(reader, run, verb):
     type_examples(reader, run, verb)
 

@@ -45,6 +45,7 @@ def test_every_package_that_comes_with_mien_is_named():
     assert not [name for name, licence in BASE.items() if COPYLEFT.search(licence)]
 
 
+@pytest.mark.slow
 def test_what_extras_bring_under_other_than_permissive_terms_is_named():
     told = NOTICE.partition("Extras bring more")[2]
     for extra, requirements in PROJECT["optional-dependencies"].items():

@@ -61,13 +61,13 @@ def faults() -> str:
         ]
         for one in spots["faults"]
     ]
-    return _table(["fault", "right, %", "95 %", "mean confidence, %", "what it says more often"], rows)
+    return _table(["fault", "right, %", "95 %", "what it says more often"], rows)
 
 
 def parts() -> str:
     """Return how often it is right on parts of the set."""
     rows = [[one["part"], str(one["n"]), *_right(one)] for one in _spots()["parts"]]
-    return _table(["faces", "n", "right, %", "95 %", "mean confidence, %"], rows)
+    return _table(["faces", "n", "right, %", "95 %"], rows)
 
 
 def examples() -> str:
@@ -92,9 +92,9 @@ def _spots() -> dict[str, Any]:
     return found
 
 
-def _right(one: dict[str, Any]) -> tuple[str, str, str]:
+def _right(one: dict[str, Any]) -> tuple[str, str]:
     low, high = one["interval"]
-    return f"{one['accuracy']:.1f}", f"{low:.1f} to {high:.1f}", f"{one['confidence']:.1f}"
+    return f"{one['accuracy']:.1f}", f"{low:.1f} to {high:.1f}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

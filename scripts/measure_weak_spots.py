@@ -101,9 +101,8 @@ FAULTS: dict[str, Callable[..., Picture]] = {
 
 
 def right(answers: Answers, rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    """Return how many faces there are, how often the model is right, with an interval of 95 %, and how sure it is."""
-    chosen = np.ones(len(answers), bool) if rows is None else rows[answers.rows]
-    hits, confidence = answers.right[chosen], float(answers.shares.max(axis=1)[chosen].mean())
+    """Return how many faces there are and how often the model is right, in per cent with its interval of 95 %."""
+    hits = answers.right if rows is None else answers.right[rows[answers.rows]]
     n, share = len(hits), float(hits.mean())
     z = 1.96  # Wilson's interval
     middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
@@ -112,7 +111,6 @@ def right(answers: Answers, rows: NDArray[np.bool_] | None = None) -> dict[str, 
         "n": n,
         "accuracy": round(100 * share, 1),
         "interval": [round(100 * low, 1), round(100 * high, 1)],
-        "confidence": round(100 * confidence, 1),
     }
 
 

@@ -15,9 +15,11 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import unquote
 
+import card_page
 from check_site import faults
 from reference_pages import command_line, rest
 
@@ -33,7 +35,16 @@ OF_THE_ROOT = (
 )
 """Pages that stand at the root of the repository, and in project/ on the site."""
 
-GENERATED: dict[str, Callable[[], str]] = {"command line": command_line, "rest": rest}
+GENERATED: dict[str, Callable[[], str]] = {
+    "command line": command_line,
+    "rest": rest,
+    "model card": card_page.card,
+    "robustness": card_page.robustness,
+    "confusion": card_page.confusion,
+    "parts": card_page.parts,
+    "faults": card_page.faults,
+    "examples": card_page.examples,
+}
 """What takes the place of <!-- generated: NAME -->."""
 
 _FENCE = re.compile(r"(^ *(```+).*?^ *\2 *$)", re.MULTILINE | re.DOTALL)
@@ -42,6 +53,8 @@ _COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 
 
 def main() -> None:
+    if not all(map(_there, ("zensical", "mkdocstrings"))):
+        sys.exit("the site needs an optional part: pip install 'mien[docs]'")
     site = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "site")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -57,6 +70,13 @@ def main() -> None:
         shutil.rmtree(site, ignore_errors=True)
         shutil.copytree(work / "site", site)
     print(f"{site}: {len(list(site.rglob('*.html')))} pages")
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # it is known to be missing
+        return False
 
 
 def assemble(work: Path) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import enum
 import inspect
-import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer
 
 from mien.cli import app
+from mien.cli import help as verb_help
 
 
 def command_line() -> str:
@@ -26,46 +25,24 @@ def _verbs(command: Any, path: tuple[str, ...]) -> Iterator[list[str]]:
         return
     name = " ".join(path)
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
-    usage = " ".join([name, *(_metavar(argument) for argument in arguments), "[OPTIONS]"])
-    lines = [f"## {name}", "", "```text", usage, "```", "", _prose(command.help), ""]
-    rows = [(f"`{_metavar(argument)}`", _meaning(argument)) for argument in arguments]
+    usage = " ".join([name, *(_argument(argument) for argument in arguments), "[OPTIONS]"])
+    lines = [f"## {name}", "", "```text", usage, "```", "", verb_help.prose(command.help), ""]
+    if examples := verb_help.examples(command.help):
+        lines += ["```sh", *examples, "```", ""]
+    rows = [(f"`{_argument(argument)}`", _cell(verb_help.meaning(argument))) for argument in arguments]
     lines += _table(("argument", "what"), rows)
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
-    lines += _table(("option", "what"), [(_option(option), _meaning(option)) for option in options])
+    lines += _table(("option", "what"), [(_option(option), _cell(verb_help.meaning(option))) for option in options])
     yield lines
 
 
-def _metavar(argument: Any) -> str:
-    name = argument.metavar or argument.name.upper()
-    return f"{name}…" if argument.nargs == -1 or getattr(argument, "multiple", False) else str(name)
+def _argument(argument: Any) -> str:
+    return verb_help.name(argument) + "…" * (argument.nargs == -1)
 
 
 def _option(option: Any) -> str:
     names = ", ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts])
-    if option.is_flag or option.name == "help":
-        return names
-    return f"{names} *{_cell(option.metavar or _value(option.type_descriptor.annotation))}*"
-
-
-def _value(annotation: Any) -> str:
-    """Return how a value of this type is written."""
-    if choices := typing.get_args(annotation):
-        return _value(choices[0]) if typing.get_origin(annotation) is list else "|".join(map(str, choices))
-    if issubclass(annotation, enum.Enum):
-        return "|".join(str(choice.value) for choice in annotation)
-    return {int: "NUMBER", float: "NUMBER", str: "TEXT"}.get(annotation, str(annotation.__name__).upper())
-
-
-def _meaning(parameter: Any) -> str:
-    told = _cell(_prose(getattr(parameter, "help", None) or ""))
-    default = parameter.default
-    if parameter.required:
-        told += " Required."
-    elif isinstance(default, str | int | float) and not isinstance(default, bool) and "Default" not in told:
-        told += f" Default: `{_cell(str(default))}`."
-    if getattr(parameter, "multiple", False) and "times" not in told and "repeated" not in told:
-        told += " May be given several times."
-    return told.strip()
+    return names if verb_help.is_switch(option) else f"{names} *{_cell(verb_help.value(option))}*"
 
 
 def rest() -> str:

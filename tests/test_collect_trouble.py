@@ -214,5 +214,4 @@ def test_help_shows_limits_together_and_what_must_be_there(run, monkeypatch):
     shown = run("collect", "--help").out
     before, _, limits = shown.partition("Politeness and limits")
     assert "--max-pixels" in limits and "--max-pixels" not in before and "--remove" in before
-    (out,) = [line for line in before.splitlines() if "--out" in line]
-    assert "*" in out
+    assert "Required." in before.partition("--out DIR")[2].partition("--limit")[0]

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ from mien.cli.data import data
 from mien.cli.doctor import doctor
 from mien.cli.evaluate import evaluate
 from mien.cli.export import export
+from mien.cli.help import Verb, Verbs
 from mien.cli.models import models
 from mien.cli.plot import plot
 from mien.cli.serve import serve
@@ -32,25 +34,31 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 app = typer.Typer(
     name="mien",
-    help="Reads the expression on faces: the one a human rater would most likely name, not what a person feels.",
+    help="""Read the expression on faces: the one a human rater would most likely name, not what a person feels.
+
+`mien VERB --help` shows what a verb does, its options, and examples.
+
+Examples:
+    mien analyze photo.jpg
+    mien analyze talk.mp4 --out marked.mp4
+    mien doctor
+""",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
+    cls=Verbs,
 )
-app.command()(analyze)
-app.command()(plot)
-app.command()(watch)
-app.command()(serve)
-app.command()(collect)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(clean)
-app.command()(train)
-app.command()(export)
-app.add_typer(data, name="data")
-app.add_typer(models, name="models")
-app.command()(bench)
-app.command()(doctor)
+_PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Read faces": (analyze, plot, watch, serve),
+    "Make a model": (collect, clean, train, export),
+    "Measure a model": (evaluate, compare, bench),
+}
+for _panel, _verbs in _PANELS.items():
+    for _verb in _verbs:
+        app.command(cls=Verb, rich_help_panel=_panel)(_verb)
+app.add_typer(data, name="data", rich_help_panel="Make a model")
+app.add_typer(models, name="models", rich_help_panel="What is there")
+app.command(cls=Verb, rich_help_panel="What is there")(doctor)
 
 
 @app.callback(invoke_without_command=True)
@@ -72,7 +80,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that lacks a character shows another
         sys.stdout.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="mien")
     except MienError as error:
         typer.echo(f"mien: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)

@@ -10,14 +10,16 @@ import typer
 
 from mien.cli import options
 
+_RESULTS = "Results"
+
 
 def analyze(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="SOURCE",
-            help="Pictures, films, folders of them, - for one picture on standard input, a camera (camera:0), or "
-            "the URL of a stream (rtsp://…, http://…).",
+            help="A picture, a film, a folder of them, - for one picture on standard input, a camera (camera:0), "
+            "or the URL of a stream (rtsp://…, http://…). Several may be given.",
         ),
     ] = None,
     out: Annotated[
@@ -26,19 +28,28 @@ def analyze(
             "--out",
             "-o",
             metavar="PATH",
-            help="Where results go; may be given several times. NAME.jsonl, .json, .csv or .parquet: records (- is "
-            "JSON Lines on standard output). NAME.png, .jpg or .webp: the annotated picture. NAME.mp4, .mov or .mkv: "
-            "the annotated film, with its sound. A folder: all annotated pictures and films, in the tree they came "
-            "in.",
+            rich_help_panel=_RESULTS,
+            help="Where results go; may be given several times. A name in .jsonl, .json, .csv or .parquet: records "
+            "(- is JSON Lines on standard output). In .png, .jpg or .webp: the annotated picture. In .mp4, .mov or "
+            ".mkv: the annotated film, with its sound. A folder: all annotated pictures and films, in the tree they "
+            "came in.",
         ),
     ] = None,
     crops: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write every face to this folder, framed as the model sees it."),
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_RESULTS,
+            help="Write every face to this folder, framed as the model sees it.",
+        ),
     ] = None,
     blur: Annotated[
         bool,
-        typer.Option("--blur", help="Blur the faces in annotated pictures and films; the numbers stay as they are."),
+        typer.Option(
+            "--blur",
+            rich_help_panel=_RESULTS,
+            help="Blur the faces in annotated pictures and films; the numbers stay as they are.",
+        ),
     ] = False,
     emotions: options.Emotions = None,
     model: options.Model = "embedded",
@@ -56,13 +67,20 @@ def analyze(
     smooth: options.Smooth = 0.4,
     no_smooth: options.NoSmooth = False,
     summary: options.Summary = False,
-    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look in the folders' folders too.")] = False,
+    recursive: Annotated[
+        bool,
+        typer.Option(
+            "--recursive", "-r", rich_help_panel=options.MANY, help="Look into folders within folders, too."
+        ),
+    ] = False,
     listed: options.Listed = None,
     workers: options.Workers = None,
     resume: options.Resume = False,
     engine: options.Engine = "local",
     address: options.Address = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", rich_help_panel=_RESULTS, help="Replace outputs that exist.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No table and no progress bar: only outputs and errors.")
     ] = False,
@@ -70,14 +88,21 @@ def analyze(
         bool, typer.Option("--verbose", "-v", help="Say on standard error what is used and how long each takes.")
     ] = False,
 ) -> None:
-    """Read the expression on every face of pictures and films.
+    """Read the expression on every face in pictures and films.
 
-    On a terminal the faces of pictures are shown in a table, and the people of films with how long each emotion
-    was seen; in a pipe, without --out or --crops, records go to standard output.
-    Ctrl-C ends a run: what is done is kept in NAME.partial, and a recording from a camera is then complete. A run
-    that was ended, in whatever way, goes on when its command is repeated with --resume.
-    The exit status is 0 when all went well, also where nobody is in a picture; 1 when an input failed
-    (the rest is done); 2 when nothing could be started.
+    On a terminal the faces of pictures are shown in a table, and of films how long each person showed each emotion.
+    In a pipe, without `--out` or `--crops`, records go to standard output, one a picture or frame, as JSON Lines.
+
+    Ctrl-C ends a run. What is done is kept in NAME.partial, and the same command with `--resume` goes on from there.
+    A recording from a camera is complete when it is ended so.
+
+    The exit status is 0 when all went well, also where nobody is in a picture; 1 when an input failed and the rest is
+    done; 2 when nothing could be started.
+
+    Examples:
+        mien analyze photo.jpg
+        mien analyze photos/ --recursive --out faces.csv
+        mien analyze talk.mp4 --out talk.jsonl --out marked.mp4 --summary
     """
     from mien.bulk.task import Settings
     from mien.cli.analysis import Request, run_analysis

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import options
+from mien.cli import completion, options
 
 
 def bench(
@@ -18,17 +18,32 @@ def bench(
             help="Pictures and films to measure on. Default: scenes with 1, 6 and 30 faces, and films with 1 and 6.",
         ),
     ] = None,
-    model: Annotated[str, typer.Option(help="A model by name, or an .onnx file.")] = "embedded",
-    runs: Annotated[int, typer.Option(min=1, help="Runs of each, of which the median counts; of films five.")] = 20,
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", autocompletion=completion.classifiers, help="A model by name, or an .onnx file."
+        ),
+    ] = "embedded",
+    runs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Run each N times and take the median; films five times.")
+    ] = 20,
     memory: Annotated[
-        bool, typer.Option("--memory", help="Also that of films of 1 and 10 minutes, 1280x720; takes some minutes.")
+        bool,
+        typer.Option(
+            "--memory", help="Also measure the memory that films of 1 and 10 minutes take; some minutes more."
+        ),
     ] = False,
     device: options.Device = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Measure the speed of detection, classification, whole pictures and films, the cold start and the memory.
+    """Measure how fast mien is on this machine.
 
-    Medians after a first run that does not count. Leave the machine alone meanwhile.
+    That is detection, classification, whole pictures and films, the cold start and the memory: medians after a first
+    run that does not count. Leave the machine alone meanwhile; it takes about a minute.
+
+    Examples:
+        mien bench
+        mien bench photo.jpg --runs 5
     """
     import json
     from dataclasses import asdict

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mien.cli import options
+from mien.cli import completion, options
 from mien.cli.messages import say
 
 if TYPE_CHECKING:
@@ -27,21 +27,28 @@ def clean(
     recipe: Annotated[
         str,
         typer.Option(
-            "--for", metavar="RECIPE", help="Cut faces out as this recipe takes them; --size and --grey change it."
+            "--for",
+            metavar="RECIPE",
+            autocompletion=completion.recipes,
+            help="Cut faces out as this recipe takes them; --size and --grey change it.",
         ),
     ] = "web-five",
-    size: Annotated[int | None, typer.Option(min=24, max=1024, help="Side of the faces, in pixels.")] = None,
+    size: Annotated[
+        int | None, typer.Option(min=24, max=1024, metavar="PIXELS", help="Side of the faces that are written.")
+    ] = None,
     grey: Annotated[bool | None, typer.Option("--grey/--colour", help="Faces in grey, or in colour.")] = None,
     faces: Annotated[
         Literal["one", "all"],
-        typer.Option(help="one: take pictures with exactly one face. all: take every face of every picture."),
+        typer.Option(help="one takes pictures with exactly one face, all every face of every picture."),
     ] = "one",
-    min_face: Annotated[float, typer.Option(min=1, help="Side of the smallest face to keep, in pixels.")] = 48.0,
+    min_face: Annotated[
+        float, typer.Option(min=1, metavar="PIXELS", help="Side of the smallest face to keep.")
+    ] = 48.0,
     min_sharpness: Annotated[
         float,
         typer.Option(
             min=0,
-            help="Variance of the Laplacian of the blurriest face to keep; the contact sheet of what is too "
+            help="Keep faces at least this sharp, by the variance of the Laplacian; the contact sheet of what is too "
             "blurred shows what that means. 0 keeps all.",
         ),
     ] = 50.0,
@@ -57,22 +64,37 @@ def clean(
     suspect: Annotated[
         bool,
         typer.Option(
-            "--suspect", help="Write a page, suspects.html: labels that a model doubts, to decide on with a key each."
+            "--suspect",
+            help="Write a page, suspects.html, of labels that a model doubts; you decide on each with a key.",
         ),
     ] = False,
-    model: Annotated[str, typer.Option(help="The model that doubts, by name, or an .onnx file.")] = "embedded",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=completion.classifiers,
+            help="The model that doubts, by name, or an .onnx file.",
+        ),
+    ] = "embedded",
     decisions: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Obey what that page saved, besides a decisions.json in DATASET."),
+        typer.Option(metavar="FILE", help="Obey what that page saved here, and a decisions.json in DATASET."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier data set.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no summary.")] = False,
 ) -> None:
-    """Make a data set of the faces in labelled pictures: one face each, large and sharp enough, no copies.
+    """Make a data set of the faces in labelled pictures.
 
-    Pictures that are left out are counted by reason and lie in DATASET/rejected; nothing is removed from DIR.
-    Contact sheets of each label and reason are in DATASET/sheets. What is found in a picture is kept in DIR, so that
-    a run which was ended goes on where it stopped, and a second one with other limits is fast.
+    It takes one face of each picture, large and sharp enough, and no copies. Pictures that are left out are counted
+    by reason and lie in DATASET/rejected; nothing is removed from DIR. Contact sheets of each label and reason are in
+    DATASET/sheets.
+
+    What is found in a picture is kept in DIR, so that a run which was ended goes on where it stopped, and a second
+    one with other limits is fast.
+
+    Examples:
+        mien clean web/ --out data/mine
+        mien clean web/ --out data/mine --against data/fer --suspect --overwrite
     """
     from mien.cli.counting import Counting
     from mien.cli.interrupts import Interrupts

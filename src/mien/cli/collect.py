@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli import completion
 from mien.cli.manners import AllowPrivate, Concurrency, Delay, MaxBytes, MaxPixels, PerHost, Timeout, millions
 from mien.cli.messages import say
 
@@ -25,11 +26,14 @@ def collect(
     queries: Annotated[
         str | None,
         typer.Argument(
-            metavar="QUERIES", help="five, three, or a .toml file of labels and words; none with --imagenet."
+            metavar="QUERIES",
+            autocompletion=completion.queries,
+            help="five, three, or a .toml file of labels and words; none with --imagenet.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Pictures a word, in place of what QUERIES says.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="At most N pictures for each word, instead of what QUERIES says."),
     ] = None,
     imagenet: Annotated[
         int | None,
@@ -39,6 +43,7 @@ def collect(
         list[str] | None,
         typer.Option(
             metavar="NAME",
+            autocompletion=completion.providers,
             help="openverse, wikimedia, ddgs or local; may be repeated, and results are taken in turn. "
             "Default: openverse and wikimedia.",
         ),
@@ -49,7 +54,9 @@ def collect(
     licence: Annotated[
         str,
         typer.Option(
-            help="open (all open ones), commercial or modification (those that allow it), or codes such as by,cc0."
+            metavar="LICENCES",
+            autocompletion=completion.licences,
+            help="open (all open ones), commercial or modification (those that allow it), or codes such as by,cc0.",
         ),
     ] = "open",
     allow_unknown_licence: Annotated[
@@ -58,6 +65,7 @@ def collect(
     contact: Annotated[
         str | None,
         typer.Option(
+            metavar="WHO",
             envvar="MIEN_CONTACT",
             help="Your e-mail address or web page, sent with every request so that services can write to you.",
         ),
@@ -82,12 +90,18 @@ def collect(
         bool, typer.Option("--quiet", "-q", help="No progress bar and no summary: only what goes wrong.")
     ] = False,
 ) -> None:
-    """Search for pictures of each label and fetch them, with a line of provenance for each.
+    """Fetch pictures of each label from the web, with their licences.
 
-    A run that was ended, by Ctrl-C or otherwise, goes on when the same command is given again: nothing is fetched
-    twice. Proxies that the environment names are used by ddgs alone, for its searches. The exit status is 0 when all
-    providers answered, also where single pictures could not be fetched; 1 when one did not, or nothing was found; 2
-    when nothing could be started.
+    Where each picture came from, and on what terms it may be used, is kept in provenance.jsonl. A run that was ended,
+    by Ctrl-C or otherwise, goes on when the same command is given again: nothing is fetched twice. Proxies that the
+    environment names are used by ddgs alone, for its searches.
+
+    The exit status is 0 when all providers answered, also where single pictures could not be fetched; 1 when one did
+    not, or nothing was found; 2 when nothing could be started.
+
+    Examples:
+        mien collect five --out web/ --contact you@example.org
+        mien collect queries.toml --provider local --from photos/ --out mine/
     """
     from mien.collect.licences import Licences
     from mien.collect.limits import Limits

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mien.cli import completion
 from mien.cli.options import Emotions, Flip, Rater
 
 if TYPE_CHECKING:
@@ -18,22 +19,31 @@ _CHANGES = 3
 def compare(
     models: Annotated[
         list[str],
-        typer.Argument(metavar="A B", help="Two or more models by name, or .onnx files; the first is the measure."),
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=completion.classifiers,
+            help="Two or more models by name, or .onnx files; the others are held against the first.",
+        ),
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data` makes.")],
     split: Annotated[
-        str | None, typer.Option(help="The split to measure on. Default: private_test, or else test.")
+        str | None,
+        typer.Option(metavar="SPLIT", help="The split to measure on. Default: private_test, or else test."),
     ] = None,
     flip: Flip = False,
     rater: Rater = None,
     emotions: Emotions = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON and nothing else.")] = False,
 ) -> None:
-    """Compare models on the same faces: accuracy, macro-F1, calibration, speed, size, and whether they differ.
+    """Compare models on the same faces, and say whether they differ.
 
-    Each is held against the first: by how much it is more often right, with the paired interval of 95 %, and how
-    likely a difference as large is between equals (exact test of McNemar). Choose models on another split than
-    the one you report.
+    It prints accuracy, macro-F1, calibration, speed and size of each. Each is held against the first: by how much it
+    is more often right, with the paired interval of 95 %, and how likely a difference as large is between equals
+    (exact test of McNemar). Choose models on another split than the one you report.
+
+    Examples:
+        mien compare embedded mine.onnx --data data/fer
+        mien compare embedded mine.onnx --data data/fer --split public_test --json
     """
     import json
 

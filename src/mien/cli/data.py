@@ -8,10 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from mien.cli.help import Verb, Verbs
 from mien.cli.sets import merge, split, stats
 from mien.errors import one_line
 
-data = typer.Typer(help="Make data sets that training and evaluation can read.", no_args_is_help=True)
+data = typer.Typer(
+    help="Make data sets that training and evaluation can read.",
+    no_args_is_help=True,
+    cls=Verbs,
+    rich_markup_mode=None,
+)
 
 
 @data.callback()
@@ -19,7 +25,7 @@ def _group() -> None:
     """Keep the verbs below `mien data`."""
 
 
-@data.command("unpack-fer")
+@data.command("unpack-fer", cls=Verb)
 def unpack_fer(
     fer2013: Annotated[Path, typer.Argument(metavar="FER2013.CSV", help="The published fer2013.csv.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.")],
@@ -31,7 +37,14 @@ def unpack_fer(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier one.")] = False,
 ) -> None:
-    """Unpack FER2013 into labelled pictures with a metadata.csv, and find its copies."""
+    """Unpack the published FER2013 into labelled pictures.
+
+    The folder gets a metadata.csv with each picture's label, split and copies, and with `--ferplus` the votes of the
+    raters.
+
+    Examples:
+        mien data unpack-fer fer2013.csv data/fer --ferplus fer2013new.csv
+    """
     from mien.datasets.fer2013 import unpack_fer2013
 
     done = unpack_fer2013(fer2013, out, ferplus=ferplus, skip_bad=skip_bad, overwrite=overwrite)
@@ -45,19 +58,22 @@ def unpack_fer(
     _tell_skipped(done.skipped, "rows")
 
 
-@data.command("import")
+@data.command("import", cls=Verb)
 def import_data(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The folder of the set, as it was given out.")],
     out: Annotated[Path, typer.Option(metavar="DATA", help="The folder to make.")],
     layout: Annotated[
         Literal["auto", "folders", "rafdb", "affectnet"],
-        typer.Option(help="folders: one for each class, maybe within one for each split. auto: what it looks like."),
+        typer.Option(
+            help="folders: one for each class, maybe within one for each split. auto: whatever it looks like."
+        ),
     ] = "auto",
     split: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|SHARES",
-            help="Where there are no splits: the one to put all in (train), or shares as in train=0.8,test=0.2.",
+            help="Where there are no splits: the one to put all in, or shares as in train=0.8,test=0.2. "
+            "Default: train.",
         ),
     ] = None,
     pictures: Annotated[
@@ -69,10 +85,14 @@ def import_data(
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier one.")] = False,
 ) -> None:
-    """Make a data set of a folder for each class, RAF-DB (basic) or AffectNet, and find its copies.
+    """Make a data set of class folders, RAF-DB (basic) or AffectNet.
 
-    What else the set says of its faces, such as age, is kept in metadata.csv for `mien evaluate --by`. RAF-DB and
-    AffectNet are read as others describe them: compare the counts that are printed with those published.
+    Copies are found and marked. What else the set says of its faces, such as age, is kept in metadata.csv for `mien
+    evaluate --by`. RAF-DB and AffectNet are read as others describe them: compare the counts that are printed with
+    those published.
+
+    Examples:
+        mien data import groups/ --out data/groups --split train=0.7,test=0.3
     """
     from mien.datasets.importing import import_faces
 
@@ -98,9 +118,9 @@ def import_data(
     _tell_skipped(done.skipped, "faces")
 
 
-data.command()(stats)
-data.command()(split)
-data.command()(merge)
+data.command(cls=Verb)(stats)
+data.command(cls=Verb)(split)
+data.command(cls=Verb)(merge)
 
 
 def _tell_skipped(skipped: Sequence[str], what: str) -> None:

@@ -36,9 +36,14 @@ _EXTRAS = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON and nothing else.")] = False,
 ) -> None:
-    """Check the installation: versions, processors, model files, optional parts.
+    """Say what is installed here, what is missing, and how to get it.
 
-    The exit status is 1 where something that `mien analyze` needs is broken.
+    It looks at versions, processors, model files and optional parts. The exit status is 1 where something that `mien
+    analyze` needs is broken.
+
+    Examples:
+        mien doctor
+        mien doctor --json
     """
     import json
 

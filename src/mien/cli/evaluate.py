@@ -7,16 +7,22 @@ from typing import Annotated
 
 import typer
 
-from mien.cli import options
+from mien.cli import completion, options
 
 
 def evaluate(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A model by name, such as embedded, or an .onnx file.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=completion.classifiers,
+            help="A model by name, such as embedded, or an .onnx file.",
+        ),
     ],
     data: Annotated[Path, typer.Option(metavar="DIR", help="Labelled faces, such as `mien data unpack-fer` makes.")],
     split: Annotated[
-        str | None, typer.Option(help="The split to measure on. Default: private_test, or else test.")
+        str | None,
+        typer.Option(metavar="SPLIT", help="The split to measure on. Default: private_test, or else test."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all figures as JSON, a list of objects, and nothing else.")
@@ -35,17 +41,24 @@ def evaluate(
     robust: Annotated[
         bool,
         typer.Option(
-            "--robustness", help="Also the accuracy on jittered, rolled, compressed, small, dark and light crops."
+            "--robustness",
+            help="Also the accuracy on faces that are badly framed, rolled, compressed, small, dark and light.",
         ),
     ] = False,
     device: options.Device = "cpu",
 ) -> None:
-    """Measure a model on labelled faces: accuracy, macro-F1, recall, confusion, calibration.
+    """Measure how often a model is right, on labelled faces.
 
-    FER2013's labels are asked of the output `fer2013`, the majority of the FERPlus raters of `votes`.
-    Each figure is given for all faces and without copies of training pictures, for one pass (what
-    `mien analyze` does) and averaged with the mirrored face (`--flip`). Of other sets, each output is asked for
-    the labels. Needs no torch.
+    It prints accuracy, macro-F1, recall of each emotion and calibration error, for all faces and without copies of
+    training pictures, in one pass (what `mien analyze` does) and averaged with the mirrored face (`--flip`). Needs no
+    torch.
+
+    Of FER2013, the output `fer2013` is held against that set's labels, and `votes` against the majority of the
+    FERPlus raters. Of other sets, each output is held against the labels.
+
+    Examples:
+        mien evaluate embedded --data data/fer
+        mien evaluate mine.onnx --data data/fer --report report/ --robustness
     """
     import json
 

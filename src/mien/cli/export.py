@@ -17,18 +17,26 @@ def export(
         Path | None,
         typer.Option(metavar="DIR", help="The labelled faces, where they have moved since training."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="On what terms the weights may be used.")] = "not stated",
+    licence: Annotated[
+        str, typer.Option(metavar="TERMS", help="On what terms the weights may be used.")
+    ] = "not stated",
     last: Annotated[bool, typer.Option("--last", help="Take the last epoch instead of the best.")] = False,
     half: Half = False,
     int8: Int8 = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write the best epoch of a run as a model file, compare it with torch, and score it.
+    """Write a training run as a model file, and score it.
 
-    The best by a figure is that by chance too: `--last` takes the last epoch, an average of the weights of many.
+    The file takes the best epoch, is compared with torch, and describes itself: labels, temperatures, data, licence
+    and scores. The best by a figure is that by chance too: `--last` takes the last epoch, an average of the weights
+    of many.
 
     With `--half` or `--int8` the weights are compressed after that, as `mien models compress` does: the file carries
     the temperatures and scores that it then has, and what it lost is printed.
+
+    Examples:
+        mien export runs/mine mine.onnx --licence MIT
+        mien export runs/mine small.onnx --int8 --licence MIT
     """
     from mien.cli.train import require_training
 

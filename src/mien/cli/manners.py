@@ -13,18 +13,28 @@ PerHost = Annotated[int, typer.Option(min=1, rich_help_panel=_PANEL, help="Reque
 Delay = Annotated[
     float | None,
     typer.Option(
+        metavar="SECONDS",
         rich_help_panel=_PANEL,
-        help="Seconds between two requests to one host. Default: 0.2, and 3 and 1 for searches by openverse and "
+        help="Time between two requests to one host. Default: 0.2, and 3 and 1 for searches by openverse and "
         "wikimedia.",
     ),
 ]
 MaxBytes = Annotated[
-    float, typer.Option(rich_help_panel=_PANEL, help="Leave out pictures of more than so many million bytes.")
+    float,
+    typer.Option(
+        rich_help_panel=_PANEL, metavar="MILLIONS", help="Leave out pictures of more than this many million bytes."
+    ),
 ]
 MaxPixels = Annotated[
-    float, typer.Option(rich_help_panel=_PANEL, help="Leave out pictures of more than so many million pixels.")
+    float,
+    typer.Option(
+        rich_help_panel=_PANEL, metavar="MILLIONS", help="Leave out pictures of more than this many million pixels."
+    ),
 ]
-Timeout = Annotated[float, typer.Option(rich_help_panel=_PANEL, help="Seconds within which a picture must be there.")]
+Timeout = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", rich_help_panel=_PANEL, help="Give up on a picture that is not there by then."),
+]
 AllowPrivate = Annotated[
     bool,
     typer.Option(

@@ -7,25 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mien.cli import completion
+from mien.cli.help import Verb, Verbs
+
 if TYPE_CHECKING:
     from mien.models.metadata import Metadata
     from mien.models.store import Entry
     from mien.training.compression import Compressed, Storage
 
 models = typer.Typer(
-    help="List models, show what they say of themselves, fetch optional ones, check their files, make smaller ones.",
+    help="List, describe, fetch, check and compress models.",
     no_args_is_help=True,
+    cls=Verbs,
+    rich_markup_mode=None,
 )
 
 Half = Annotated[bool, typer.Option("--half", help="Store weights in 16 bits: half the size, computed as before.")]
 Int8 = Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter of the size, and faster.")]
 
 
-@models.command("list")
+@models.command("list", cls=Verb)
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list and nothing else.")] = False,
 ) -> None:
-    """List the models that are known by name."""
+    """List the models that are known by name.
+
+    Examples:
+        mien models list
+    """
     import json
     from dataclasses import asdict
 
@@ -55,18 +64,25 @@ def list_models(
             typer.echo(f"mien: {entry.name} is optional; to fetch it: mien models pull {entry.name}", err=True)
 
 
-@models.command()
+@models.command(cls=Verb)
 def pull(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, such as yunet.")],
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", autocompletion=completion.pulled, help="A model by name, such as yunet.")
+    ],
     source: Annotated[
         Path | None,
         typer.Option("--from", metavar="FILE", help="Take this file, fetched by other means, and fetch nothing."),
     ] = None,
 ) -> None:
-    """Fetch a model that does not come with mien, once; its size and sha256 are checked.
+    """Fetch a model that does not come with mien, once.
 
-    It is kept in MIEN_CACHE, or the system's folder for caches. MIEN_MIRROR=https://example.org/models fetches the
-    file of the same name from there; with MIEN_OFFLINE=1 nothing is fetched, and it is said what to put where.
+    Its size and sha256 are checked. It is kept in MIEN_CACHE, or the system's folder for caches. With
+    MIEN_MIRROR=https://example.org/models the file of the same name is fetched from there; with MIEN_OFFLINE=1
+    nothing is fetched, and you are told what to put where.
+
+    Examples:
+        mien models pull yunet
+        mien models pull yunet --from yunet_n_dynamic.onnx
     """
     from mien.cli.pulling import pulling
     from mien.models.pulling import pull as pull_model
@@ -79,12 +95,24 @@ def pull(
     typer.echo(f"mien: licence: {entry.licence}", err=True)
 
 
-@models.command()
+@models.command(cls=Verb)
 def info(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, or an .onnx file.")] = "embedded",
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=completion.classifiers, help="A model by name, or an .onnx file."
+        ),
+    ] = "embedded",
     as_json: Annotated[bool, typer.Option("--json", help="Print all that the file says of itself, as JSON.")] = False,
 ) -> None:
-    """Show what a model answers, what it was trained on and on what terms, and the scores that it claims."""
+    """Show what a model says of itself.
+
+    What it answers, what it was trained on and on what terms, and the scores that it claims.
+
+    Examples:
+        mien models info
+        mien models info mine.onnx --json
+    """
     import json
     from dataclasses import asdict
 
@@ -130,15 +158,22 @@ def info(
         typer.echo("\nMeasure them again by mien evaluate.")
 
 
-@models.command()
+@models.command(cls=Verb)
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="Models by name. Default: all of them.")
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL", autocompletion=completion.models, help="Models by name. Default: all of them."
+        ),
     ] = None,
 ) -> None:
-    """Check that the models' files are whole and can be loaded; the exit status is 1 where one is not.
+    """Check that the files of the models are whole and can be loaded.
 
-    One that is not pulled is said to be so, and is an error only where it is named.
+    The exit status is 1 where one is not. A model that was not fetched is an error only where it is named.
+
+    Examples:
+        mien models verify
+        mien models verify embedded
     """
     from mien.errors import ModelError, UsageError
     from mien.models.session import Session
@@ -165,15 +200,27 @@ def verify(
         raise typer.Exit(1)
 
 
-@models.command()
+@models.command(cls=Verb)
 def card(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, or an .onnx file.")] = "embedded",
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=completion.classifiers, help="A model by name, or an .onnx file."
+        ),
+    ] = "embedded",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it to this file instead of standard output.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Print a model card in Markdown, of what the model's file says of itself: purpose, data, scores, limits."""
+    """Print a model card in Markdown: purpose, data, scores, limits.
+
+    All of it comes from what the model's file says of itself.
+
+    Examples:
+        mien models card
+        mien models card mine.onnx --out card.md
+    """
     from mien.classifier import open_classifier
     from mien.errors import UsageError
     from mien.evaluation.card import model_card
@@ -195,22 +242,32 @@ def card(
         partial.discard()
 
 
-@models.command()
+@models.command(cls=Verb)
 def compress(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model by name, or an .onnx file.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", autocompletion=completion.classifiers, help="A model by name, or an .onnx file."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file to write.")],
     data: Annotated[
         Path, typer.Option(metavar="DIR", help="The labelled faces that the model claims its scores on.")
     ],
     half: Half = False,
     int8: Int8 = False,
-    split: Annotated[str, typer.Option(help="The split to fit the temperatures and to compare on.")] = "public_test",
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT", help="The split to fit the temperatures and to compare on.")
+    ] = "public_test",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
-    """Write a model with smaller weights, score it, and print what it lost.
+    """Write a model with smaller weights, and print what it lost.
 
     The temperatures and scores in the new file are its own. What computes in 8 bits runs on every processor, and is
     fastest on those with VNNI.
+
+    Examples:
+        mien models compress embedded small.onnx --data data/fer --int8
     """
     from importlib.util import find_spec
 

@@ -7,35 +7,70 @@ from typing import Annotated, Literal
 
 import typer
 
+from mien.cli import completion
+
+READING = "How faces are read"
+MANY = "Many inputs"
 _TIME = re.compile(r"(([0-9]+:)?[0-9]+:)?([0-9]+(\.[0-9]*)?|\.[0-9]+)")
 
 Emotions = Annotated[
     Literal["three", "five", "seven", "eight"] | None,
-    typer.Option(help="Renormalise over a set; those without neutral force a choice. Default: all the model knows."),
+    typer.Option(
+        rich_help_panel=READING,
+        help="Choose within this set of emotions; one without neutral forces a choice. Default: all that the model "
+        "knows.",
+    ),
 ]
-Model = Annotated[str, typer.Option(help="A model by name, or an .onnx file made by `mien export`.")]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="MODEL",
+        rich_help_panel=READING,
+        autocompletion=completion.classifiers,
+        help="A model by name, or an .onnx file made by `mien export`.",
+    ),
+]
 Rater = Annotated[
     str | None,
     typer.Option(
         metavar="OUTPUT",
-        help="Whom the answer imitates: an output of the model. embedded has votes (what most people would "
-        "name; the default) and fer2013 (that data set's labels).",
+        rich_help_panel=READING,
+        autocompletion=completion.raters,
+        help="Whose answers to imitate: an output of the model. embedded has votes (what most people would name; the "
+        "default) and fer2013 (that data set's labels).",
     ),
 ]
 Flip = Annotated[
-    bool, typer.Option("--flip", help="Average with the mirrored face: a little more accurate, half as fast.")
+    bool,
+    typer.Option(
+        "--flip",
+        rich_help_panel=READING,
+        help="Average with the mirrored face: a little more accurate, half as fast.",
+    ),
 ]
 DetectorName = Literal["mtcnn", "yunet", "none"]
 DETECTOR = (
-    "How faces are found. yunet is faster, once `mien models pull yunet` has fetched it; none: every picture is a "
-    "face already."
+    "How faces are found. yunet is faster, once `mien models pull yunet` has fetched it; none takes every picture "
+    "for a face."
 )
-FaceDetector = Annotated[DetectorName, typer.Option(help=DETECTOR)]
+FaceDetector = Annotated[DetectorName, typer.Option(rich_help_panel=READING, help=DETECTOR)]
 DeviceName = Literal["auto", "cpu", "cuda", "coreml", "directml", "openvino"]
-DEVICE = "What to compute on; auto is the best that works here. `mien doctor` tells what is there."
-Device = Annotated[DeviceName, typer.Option(help=DEVICE)]
-MinFace = Annotated[float | None, typer.Option(help="Side of the smallest face to look for, in pixels. Default: 24.")]
-MaxPixels = Annotated[float, typer.Option(help="Refuse pictures of more than so many million pixels.")]
+DEVICE = "What to compute on; auto is the best that works here. `mien doctor` says what there is."
+Device = Annotated[DeviceName, typer.Option(rich_help_panel=READING, help=DEVICE)]
+MinFace = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PIXELS",
+        rich_help_panel=READING,
+        help="Side of the smallest face to look for. Default: 24.",
+    ),
+]
+MaxPixels = Annotated[
+    float,
+    typer.Option(
+        metavar="MILLIONS", rich_help_panel=READING, help="Refuse pictures of more than this many million pixels."
+    ),
+]
 
 _CLUSTER = "Many cores and machines"
 
@@ -43,7 +78,7 @@ Engine = Annotated[
     Literal["local", "ray"],
     typer.Option(
         rich_help_panel=_CLUSTER,
-        help="ray: share the work out to all cores of this machine or of a cluster; --out is then a folder of "
+        help="ray shares the work out to all cores of this machine or of a cluster. --out is then a folder of "
         "Parquet files, and the same command again does what is missing.",
     ),
 ]
@@ -55,35 +90,32 @@ Address = Annotated[
         help="The Ray cluster to work on, such as 10.0.0.1:6379, or auto. Default: one is started here.",
     ),
 ]
-_BULK = "Many inputs"
-
 Listed = Annotated[
     str | None,
     typer.Option(
         "--list",
         metavar="FILE",
-        rich_help_panel=_BULK,
-        help="Analyse the pictures, films and folders that a file names, a line each, too; - is standard input. It "
-        "is read as it is needed, also where it has millions of lines; names that end with a null character, as from "
-        "find -print0, may hold line ends.",
+        rich_help_panel=MANY,
+        help="Also analyse the pictures, films and folders that this file names, one a line; - is standard input. It "
+        "may have millions of lines, or names that end with a null character, as from `find -print0`.",
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        rich_help_panel=_BULK,
-        help="Share the inputs out to so many processes, which also draw; records come in the order of the inputs "
-        "all the same. Default: one for each core, up to 8, from 100 pictures on, and otherwise this one alone.",
+        rich_help_panel=MANY,
+        help="Share the inputs out to N processes; records still come in the order of the inputs. Default: from 100 "
+        "pictures on one for each core, up to 8; below that, none but this one.",
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option(
         "--resume",
-        rich_help_panel=_BULK,
-        help="Go on where a run with the same options was ended or killed; where there was none, begin. Parquet is "
-        "then written at the end, and can be gone on with only where --resume was there from the beginning.",
+        rich_help_panel=MANY,
+        help="Go on where a run with the same options was ended or killed; where there was none, begin. For Parquet, "
+        "give it from the first run on: the file is then written at the end.",
     ),
 ]
 
@@ -91,20 +123,20 @@ _FILMS = "Films"
 
 Start = Annotated[
     str,
-    typer.Option(metavar="TIME", rich_help_panel=_FILMS, help="Begin there: seconds, or as in 1:30 and 1:02:03.5."),
+    typer.Option(metavar="TIME", rich_help_panel=_FILMS, help="Begin there: in seconds, or as in 1:30 or 1:02:03.5."),
 ]
 End = Annotated[str | None, typer.Option(metavar="TIME", rich_help_panel=_FILMS, help="End before that time.")]
 Fps = Annotated[
-    float | None, typer.Option(rich_help_panel=_FILMS, help="Look at no more than so many frames a second.")
+    float | None, typer.Option(rich_help_panel=_FILMS, metavar="N", help="Look at no more than N frames a second.")
 ]
-Every = Annotated[int, typer.Option(rich_help_panel=_FILMS, help="Look at each n-th frame.")]
+Every = Annotated[int, typer.Option(metavar="N", rich_help_panel=_FILMS, help="Look at every Nth frame.")]
 DetectEvery = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
         rich_help_panel=_FILMS,
-        help="Search whole frames for faces that often, 0 to 0.5, and sooner when something changes; between, "
-        "known faces are followed. 0 is every frame.",
+        help="Search whole frames for faces this often, 0 (every frame) to 0.5, and sooner when something changes; "
+        "in between, known faces are followed.",
     ),
 ]
 Smooth = Annotated[
@@ -112,12 +144,12 @@ Smooth = Annotated[
     typer.Option(
         metavar="SECONDS",
         rich_help_panel=_FILMS,
-        help="Half-life of the mean over each person's scores. The raw scores stand beside it in the records.",
+        help="Smooth each person's scores over time, by a mean with this half-life. Records have the raw scores too.",
     ),
 ]
-NoSmooth = Annotated[bool, typer.Option("--no-smooth", rich_help_panel=_FILMS, help="Leave the scores as they are.")]
+NoSmooth = Annotated[bool, typer.Option("--no-smooth", rich_help_panel=_FILMS, help="Do not smooth the scores.")]
 Summary = Annotated[
-    bool, typer.Option("--summary", rich_help_panel=_FILMS, help="Print the seconds of each emotion of each person.")
+    bool, typer.Option("--summary", rich_help_panel=_FILMS, help="Print how long each person showed each emotion.")
 ]
 
 

@@ -26,28 +26,39 @@ def plot(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", metavar="FILE", help="A .png, .svg or .pdf. Default: RESULTS with the suffix .png."
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="The chart: a .png, .svg or .pdf. Default: RESULTS with the suffix .png.",
         ),
     ] = None,
     source: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only this one of several films, by its name in the results.")
+        str | None,
+        typer.Option(metavar="NAME", help="Draw only this one of several films, by its name in the results."),
     ] = None,
     min_seconds: Annotated[
         float | None,
         typer.Option(
-            metavar="S",
-            help="Leave out of the chart persons seen for less. Default: for less than a fiftieth of whoever is seen "
-            "longest in the same film, and all but the twenty seen longest.",
+            metavar="SECONDS",
+            help="Leave out people who are seen for less. Default: a fiftieth of the time of whoever is seen longest "
+            "in the same film, and never more than twenty people.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a chart that exists.")] = False,
     summary: Annotated[
-        bool, typer.Option("--summary/--no-summary", help="Print for each person the time seen and its emotions.")
+        bool,
+        typer.Option(
+            "--summary/--no-summary", help="Print how long each person is seen, with which emotions, or do not."
+        ),
     ] = True,
 ) -> None:
-    """Draw the emotions of each person in films over time.
+    """Draw each person's emotions over time, from the records of a film.
 
     A frame counts until the next one; what happened while a stream stalled is not guessed.
+
+    Examples:
+        mien plot talk.jsonl
+        mien plot talk.jsonl --out talk.svg --min-seconds 1
     """
     from mien.cli.summary import print_summary
     from mien.errors import UsageError, one_line

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli import options
+from mien.cli import completion, options
 from mien.cli.messages import say
 from mien.errors import MissingExtraError, UsageError
 from mien.serve.settings import PREFIX, Settings, from_environment
@@ -33,7 +33,10 @@ def _limit(name: str, text: str) -> Any:
 
 def serve(
     host: Annotated[
-        str | None, typer.Option(help=f"Where to listen; 0.0.0.0 is everywhere. Default: {_DEFAULTS['host']}.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help=f"Where to listen; 0.0.0.0 is everywhere. Default: {_DEFAULTS['host']}."
+        ),
     ] = None,
     port: Annotated[
         int | None, typer.Option(help=f"The port; 0 takes a free one. Default: {_DEFAULTS['port']}.")
@@ -41,6 +44,8 @@ def serve(
     model: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="MODEL",
+            autocompletion=completion.classifiers,
             help="A model by name, or an .onnx file; may be given several times. The first answers unless a request "
             "names another. Default: embedded.",
         ),
@@ -93,17 +98,22 @@ def serve(
         int | None, _limit("max_disk", "Megabytes on disk: uploads on their way, films, and results that are kept.")
     ] = None,
 ) -> None:
-    """Start the page and the REST service on this machine; Ctrl-C ends it.
+    """Start the web page and the REST service on this machine.
 
-    Open the address that it says in a browser, or send it pictures:
-
-        curl --form files=@picture.jpg http://127.0.0.1:8000/v1/analyze
+    Open the address that it says in a browser, or send it pictures. Pictures, films and what came of them are
+    deleted, at the latest, `--keep` seconds after they came or were done.
 
     Every option can be set by an environment variable too, as in MIEN_PORT=9000, MIEN_MODELS=embedded,mine.onnx,
     MIEN_ORIGINS, MIEN_ALLOWED_HOSTS, MIEN_PAGE=0, MIEN_DETECTOR, MIEN_DEVICE, MIEN_API_KEY_FILE; an option has
-    precedence. Pictures, films and what came of them are deleted --keep seconds after they came or were done, at the
-    latest. Ctrl-C or SIGTERM: requests in flight are finished, new ones refused.
-    The exit status is 2 when it could not start.
+    precedence.
+
+    Ctrl-C or SIGTERM ends it: requests in flight are finished, new ones refused. The exit status is 2 when it could
+    not start.
+
+    Examples:
+        mien serve
+        curl --form files=@photo.jpg http://127.0.0.1:8000/v1/analyze
+        mien serve --host 0.0.0.0 --api-key-file key.txt
     """
     given = {
         "host": host,

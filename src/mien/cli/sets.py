@@ -23,9 +23,13 @@ def stats(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The folder of a data set.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
-    """Print what is in a data set: pictures by label and split, sizes, copies, sources, licences, fingerprints.
+    """Print what is in a data set.
 
-    The exit status is 1 where pictures are missing or damaged.
+    Pictures by label and split, sizes, copies, sources, licences, fingerprints. The exit status is 1 where pictures
+    are missing or damaged.
+
+    Examples:
+        mien data stats data/groups
     """
     from mien.cli.counting import Counting
     from mien.datasets.statistics import data_statistics
@@ -48,14 +52,17 @@ def split(
     shares: Annotated[
         str, typer.Option(metavar="SHARES", help="The splits to draw, with the share of each.")
     ] = "train=0.7,val=0.15,test=0.15",
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw: the same seed draws the same.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same seed draws the same splits.")] = 0,
     pictures: Pictures = "copy",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the splits of a data set anew, by source.
+    """Draw the splits of a data set anew.
 
     All pictures that come from one picture or page, or look the same, fall in one split; each label has its shares as
     nearly as that allows.
+
+    Examples:
+        mien data split data/groups --out data/drawn --shares train=0.8,test=0.2
     """
     from mien.cli.counting import Counting
     from mien.datasets.splitting import parse_shares, split_faces
@@ -80,12 +87,18 @@ def split(
 
 
 def merge(
-    sets: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Two data sets or more.")],
+    sets: Annotated[list[Path], typer.Argument(metavar="DATA", help="Two or more folders of data sets.")],
     out: Annotated[Path, typer.Option(metavar="NEW", help="The folder to make.")],
     pictures: Pictures = "copy",
     overwrite: Overwrite = False,
 ) -> None:
-    """Make one data set of several, each face in the split that it is in; copies are looked for across them."""
+    """Make one data set of several.
+
+    Each face stays in the split that it is in; copies are looked for across all of them.
+
+    Examples:
+        mien data merge data/groups data/drawn --out data/all
+    """
     from mien.cli.counting import Counting
     from mien.datasets.merging import merge_faces
     from mien.errors import one_line

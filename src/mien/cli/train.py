@@ -9,56 +9,106 @@ from typing import Annotated
 
 import typer
 
+from mien.cli import completion
+
+_BEGINNING = "What it learns from, besides the data"
+_MACHINE = "The machine"
+_NEEDED = (
+    "huggingface_hub",
+    "kornia",
+    "lightning",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "torch",
+    "torchmetrics",
+    "transformers",
+)
+"""What training and exporting import, of the extra `train`."""
+
 
 def train(
     recipe: Annotated[
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="embedded; gray-imagenet, fer-five and web-five, or the three as chain-five; vggface2-three; or a "
-            "file of your own, NAME.toml.",
+            autocompletion=completion.recipes,
+            help="embedded, gray-imagenet, fer-five, web-five, chain-five (those three, one after the other), "
+            "vggface2-three, or a file of your own, NAME.toml.",
         ),
     ],
     data: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Labelled faces, as `mien data unpack-fer` and `mien data import` make them; for gray-imagenet a "
-            "folder of any pictures; for a chain a folder with the data of each stage under its name.",
+            help="Labelled faces, as `mien data unpack-fer` and `mien data import` make them. For gray-imagenet: a "
+            "folder of any pictures. For chain-five: a folder with the data of each stage under its name.",
         ),
     ] = None,
     run: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run's folder. Default: runs/RECIPE."),
+        typer.Option(metavar="DIR", help="Where all that comes of it is kept. Default: runs/RECIPE."),
     ] = None,
     init: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Go on with the network that another run has trained (embedded: or an .onnx file's)."
+            metavar="RUN",
+            rich_help_panel=_BEGINNING,
+            help="Begin with the network that another run has trained (embedded: or that of an .onnx file).",
         ),
     ] = None,
     teacher: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="RUN", help="Imitate what this run's network, or an .onnx file, says (embedded); may be repeated."
+            metavar="RUN",
+            rich_help_panel=_BEGINNING,
+            help="Imitate the answers of this run's network, or of an .onnx file (embedded); may be repeated.",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting; may be repeated. In a chain: STAGE.KEY=VALUE."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the recipe; may be repeated. In a chain: STAGE.KEY=VALUE.",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on at the end of the last whole epoch.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with this run at the end of its last whole epoch.")
+    ] = False,
     overfit: Annotated[
         int,
-        typer.Option(min=0, metavar="N", help="Train on N pictures alone, as a check that the network can learn."),
+        typer.Option(
+            min=0, metavar="N", help="Train on N pictures alone, as a check that the network can learn. Default: all."
+        ),
     ] = 0,
-    accelerator: Annotated[str, typer.Option(help="What to compute with: auto, cpu, gpu, mps.")] = "auto",
-    devices: Annotated[int, typer.Option(min=1, help="How many of them; each batch is shared out.")] = 1,
-    show: Annotated[bool, typer.Option("--show", help="Print the recipe with what its keys mean, and exit.")] = False,
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=_MACHINE,
+            autocompletion=completion.accelerators,
+            help="What to compute on: auto, cpu, gpu or mps.",
+        ),
+    ] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, rich_help_panel=_MACHINE, help="How many of them; each batch is shared out.")
+    ] = 1,
+    show: Annotated[
+        bool, typer.Option("--show", help="Train nothing: print the recipe, with what its settings mean.")
+    ] = False,
 ) -> None:
-    """Train a network; checkpoints, curves and all that is needed to repeat it go to the run's folder."""
+    """Train a network by a recipe on labelled faces.
+
+    Checkpoints, curves, a report and all that is needed to repeat it go to the run's folder. `mien export` makes a
+    model file of it.
+
+    Examples:
+        mien train embedded --show
+        mien train embedded --data data/fer --run runs/mine
+        mien train embedded --run runs/mine --data data/fer --resume
+    """
     from mien.errors import UsageError
     from mien.training.recipe import AdaptationRecipe, ChainRecipe, read_recipe, recipe_text
 
@@ -145,6 +195,5 @@ def require_training() -> None:
 
     from mien.errors import MissingExtraError
 
-    needed = ("torch", "lightning", "kornia", "torchmetrics", "transformers", "onnxscript", "matplotlib")
-    if any(find_spec(name) is None for name in needed):
+    if any(find_spec(module) is None for module in _NEEDED):
         raise MissingExtraError("training", "train")

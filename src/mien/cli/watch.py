@@ -38,12 +38,18 @@ def watch(
     smooth: options.Smooth = 0.4,
     no_smooth: options.NoSmooth = False,
 ) -> None:
-    """Show the expressions before a camera in the terminal, live; Ctrl-C ends it.
+    """Show the expressions before a camera, live in the terminal.
 
-    Of a camera or a stream the latest frame is shown: those that come while one is analysed are passed over.
-    To keep what is seen: mien analyze camera:0 --out seen.jsonl --out seen.mp4
-    In a pipe, a line a second is written for each person.
+    Ctrl-C ends it. The latest frame is shown: those that come while one is analysed are passed over. In a pipe, a
+    line a second is written for each person. To keep what is seen, analyse the camera instead, as in the last
+    example.
+
     The exit status is 1 when the camera is not there or goes away.
+
+    Examples:
+        mien watch camera:0
+        mien watch talk.mp4 --emotions five
+        mien analyze camera:0 --out seen.jsonl --out seen.mp4
     """
     from rich.console import Console
     from rich.live import Live

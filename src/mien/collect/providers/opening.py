@@ -46,7 +46,8 @@ def check_providers(names: Sequence[str], *, licences: Licences, contact: str | 
             "--contact is missing: an e-mail address or web page of yours, in ASCII, that is sent with all requests, "
             "as Wikimedia asks; MIEN_CONTACT may hold it"
         )
-    if find_spec("httpx") is None or ("ddgs" in names and find_spec("ddgs") is None):
+    needed = ("anyio", "httpcore", "httpx", *(["ddgs"] if "ddgs" in names else []))
+    if any(find_spec(module) is None for module in needed):
         raise MissingExtraError("collecting from the web", "collect")
 
 

@@ -20,8 +20,8 @@ LONG_ENOUGH = 2700.0
 """Seconds of a run from which on growth is judged: the server's results and page files are kept for a minute, and
 FFmpeg takes 5 MiB more for the first ten thousand packets of a transport stream, which it gives back."""
 
-INTERVALS = 120
-"""In which answers are counted."""
+INTERVAL = 15.0
+"""Seconds at least, of equal parts of the run in which answers are counted, of which there are 120 at most."""
 
 KINDS = ("picture", "annotated", "several", "photo", "page", "camera")
 _BLUE, _ORANGE, _GREEN, _PURPLE, _GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#62626b"
@@ -163,10 +163,11 @@ def intervals(run: Run) -> list[dict[str, Any]]:
     """Return the answers and times of equal parts of the run."""
     if not run.lasted:
         return []
-    long = run.lasted / INTERVALS
-    parts: list[list[Mapping[str, Any]]] = [[] for _ in range(INTERVALS)]
+    count = max(1, min(120, int(run.lasted / INTERVAL)))
+    long = run.lasted / count
+    parts: list[list[Mapping[str, Any]]] = [[] for _ in range(count)]
     for answer in run.answers:
-        parts[min(INTERVALS - 1, max(0, int(answer["at"] / long)))].append(answer)
+        parts[min(count - 1, max(0, int(answer["at"] / long)))].append(answer)
     return [
         {
             "minute": round((number + 0.5) * long / 60, 3),

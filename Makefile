@@ -7,6 +7,7 @@ TEST := .venv-test
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 60
+SOAK_RATE ?= 8
 
 .PHONY: demo test test-all fuzz soak check docs bench clean
 
@@ -27,9 +28,9 @@ fuzz: $(TEST)/.ready
 	cd tests && for reader in $$(../$(TEST)/bin/python -m fuzzing); do \
 	  ../$(TEST)/bin/python -m fuzzing $$reader -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
-# the service and a film without an end, under load for an hour: a chart and the samples in soak-output/
+# the service, at SOAK_RATE requests a second, and a film without an end: a chart and the samples in soak-output/
 soak: $(TEST)/.ready
-	$(TEST)/bin/python scripts/soak.py --minutes $(SOAK_MINUTES) --out soak-output
+	$(TEST)/bin/python scripts/soak.py --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE) --out soak-output
 
 check: $(TEST)/.ready
 	$(TEST)/bin/ruff check .

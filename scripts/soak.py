@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("soak-output"), help="a folder, for the samples and the chart"
     )
-    parser.add_argument("--rate", type=float, default=5.0, help="requests a second, beside films and cameras (5)")
+    parser.add_argument("--rate", type=float, default=8.0, help="requests a second, beside films and cameras (8)")
     parser.add_argument("--film-rate", type=float, default=0.1, help="films a second that are sent as jobs (0.1)")
     parser.add_argument("--cameras", type=int, default=1, help="that are connected, four frames a second each (1)")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second of the endless film (10)")

@@ -51,7 +51,7 @@ MINUTE, REST = 60.0, 12.0
 
 _FETCHED = ("results", "results.csv", "annotated", "timeline.png", "summary")
 _READ = ("/v1/models", "/healthz", "/readyz", "/metrics", "/", "/config", "/openapi.json")
-_PATIENCE = 120.0  # seconds
+_PATIENCE, _FILM_PATIENCE = 120.0, 900.0  # seconds
 
 
 def resting(moment: float) -> float:
@@ -108,7 +108,7 @@ class Load:
 
     async def _told(self, kind: str, due: float, client: Callable[[], Awaitable[tuple[int, str]]]) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_FILM_PATIENCE if kind in ("film", "page") else _PATIENCE):
                 status, wrong = await client()
         except (httpx.HTTPError, OSError, TimeoutError, ConnectionClosed) as error:
             status, wrong = 0, f"no answer ({error!r})"

@@ -6,8 +6,10 @@ DEMO := .venv-demo
 TEST := .venv-test
 
 FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 60
+SOAK_RATE ?= 8
 
-.PHONY: demo test test-all fuzz check docs bench clean
+.PHONY: demo test test-all fuzz soak check docs bench clean
 
 demo: $(DEMO)/.ready
 	$(DEMO)/bin/mien analyze examples
@@ -27,6 +29,10 @@ fuzz: $(TEST)/.ready
 	cd tests && for reader in $$(../$(TEST)/bin/python -m fuzzing); do \
 	  ../$(TEST)/bin/python -m fuzzing $$reader -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
+# the service, at SOAK_RATE requests a second, and a film without an end: a chart and the samples in soak-output/
+soak: $(TEST)/.ready
+	$(TEST)/bin/python scripts/soak.py --minutes $(SOAK_MINUTES) --rate $(SOAK_RATE) --out soak-output
+
 check: $(TEST)/.ready
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
@@ -41,7 +47,7 @@ bench: $(TEST)/.ready
 	$(TEST)/bin/python -m benchmarks
 
 clean:
-	rm -rf $(DEMO) $(TEST) demo-output site
+	rm -rf $(DEMO) $(TEST) demo-output soak-output site
 
 # only what a user gets: no training stack, no tools
 $(DEMO)/.ready: pyproject.toml constraints.txt $(shell find src -type f -not -name '*.pyc')

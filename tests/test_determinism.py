@@ -46,6 +46,10 @@ for size in (1, 8, 64):
     batches = [frames[i : i + size] for i in range(0, len(frames), size)]
     answers[f"batches of {size}"] = [plain(r) for batch in batches for r in analyzer.analyze_frames(batch)]
 answers["film"] = [plain(result) for result in analyzer.stream(folder / "film.mp4")]
+for threads in (1, 2, 3) if sys.argv[1] == "all" else ():
+    other = mien.Analyzer(threads=threads)
+    answers[f"{threads} threads"] = [plain(r) for r in other.analyze_frames(frames)]
+    answers[f"film, {threads} threads"] = [plain(result) for result in other.stream(folder / "film.mp4")]
 print(json.dumps(answers))
 """
 
@@ -92,20 +96,24 @@ def test_batches_and_threads_change_nothing(folder):
         for size in (1, 8, 64):
             assert_nearly(wanted, told[f"batches of {size}"])
         assert_nearly(alone["film"], told["film"])
+    for threads in (1, 2, 3):
+        assert_nearly(wanted, together[f"{threads} threads"])
+        assert_nearly(alone["film"], together[f"film, {threads} threads"])
     assert len(alone["film"]) == 16 and alone["film"][-1][-1]
 
 
 @pytest.mark.slow
-def test_a_second_run_is_the_first_to_the_byte(folder, tmp_path):
-    for number in (1, 2):
+def test_a_second_run_is_the_first_to_the_byte_and_so_is_that_of_several_processes(folder, tmp_path):
+    for number, options in enumerate(([], [], ["--workers", "1"], ["--workers", "3"])):
         command = [sys.executable, "-m", "mien", "analyze", folder, "--out", tmp_path / f"{number}.jsonl"]
-        command += ["--out", tmp_path / f"{number}.csv", "--out", tmp_path / f"drawn-{number}", "--quiet"]
+        command += ["--out", tmp_path / f"{number}.csv", "--out", tmp_path / f"drawn-{number}", "--quiet", *options]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
         subprocess.run(command, check=True, capture_output=True, env=environment)
-    for suffix in ("jsonl", "csv"):
-        first = (tmp_path / f"1.{suffix}").read_bytes()
-        assert first == (tmp_path / f"2.{suffix}").read_bytes()
-        assert first.count(b"\n") > 30
-    drawn = sorted((tmp_path / "drawn-1").iterdir())
+    drawn = sorted((tmp_path / "drawn-0").iterdir())
     assert len(drawn) == 16
-    assert all(path.read_bytes() == (tmp_path / "drawn-2" / path.name).read_bytes() for path in drawn)
+    for number in (1, 2, 3):
+        for suffix in ("jsonl", "csv"):
+            first = (tmp_path / f"0.{suffix}").read_bytes()
+            assert first == (tmp_path / f"{number}.{suffix}").read_bytes()
+            assert first.count(b"\n") > 30
+        assert all(path.read_bytes() == (tmp_path / f"drawn-{number}" / path.name).read_bytes() for path in drawn)

@@ -417,6 +417,27 @@ def test_a_damaged_part_is_passed_over_and_told_at_the_end():
     assert message == "film: the film is damaged: 2 frames of it could not be decoded"
 
 
+@pytest.mark.parametrize("form", ["mp4", "matroska"])
+def test_a_file_that_becomes_empty_while_it_is_read(form, tmp_path, capfd):
+    """As the server empties that of a cancelled job: the frames so far, and nothing that PyAV prints of its own."""
+    path = tmp_path / "film"
+    encode(form, noise=True, frames=72, size=(192, 128), path=path)
+
+    class Emptied(io.FileIO):
+        pieces = 0
+
+        def readinto(self, buffer: object) -> int:
+            self.pieces += 1
+            if self.pieces == 6:
+                os.truncate(path, 0)
+            return super().readinto(buffer)
+
+    seen, message = read_until_error(io.BufferedReader(Emptied(path)))
+    assert 0 < len(seen) < 72
+    assert message.startswith(f"film: the film breaks off after frame {seen[-1]} (at ")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_recording_that_begins_anywhere_is_whole():
     data = encode("mpegts", noise=True)
     frames = list(read_frames(data[len(data) // 188 // 3 * 188 :]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable
@@ -10,14 +11,17 @@ from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from mien.errors import UsageError
+
 Item = TypeVar("Item")
 
 
 def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
     """Yield `items` while a thread already makes the next ones, at most `most` of them.
 
-    What making them raises is raised here, after those before it. When this generator is closed by the thread that
-    used it, so is `items`, if it is one, in the thread that ran it, and that thread has ended.
+    What making them raises is raised here, after those before it; in a fork of the process that has begun, UsageError
+    is. When this generator is closed by the thread that used it, so is `items`, if it is one, in the thread that ran
+    it, and that thread has ended.
     """
     buffer = _Buffer[Item](most)
     thread = threading.Thread(target=buffer.fill, args=(items,), name="mien-ahead", daemon=True)
@@ -84,6 +88,14 @@ class _Buffer(Generic[Item]):
             self._items.clear()
             self._changed.notify_all()
 
+    def lose(self) -> None:
+        """The thread that fills it is in another process, of which this is a fork."""
+        self._changed = threading.Condition()  # that thread may have had the other
+        self._items.clear()
+        self._ended, self._error = True, UsageError(LOST)
+
+
+LOST = "what one process has begun to read, a fork of it cannot go on with: begin to read in the process that uses it"
 
 _running: WeakKeyDictionary[threading.Thread, _Buffer[Any]] = WeakKeyDictionary()
 
@@ -94,3 +106,13 @@ def _end() -> None:
     for thread, buffer in list(_running.items()):
         buffer.stop()
         thread.join(5.0)
+
+
+def _fork() -> None:
+    for buffer in list(_running.values()):
+        buffer.lose()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from itertools import chain, islice, pairwise
 from threading import Lock
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +36,9 @@ def runtime() -> tuple[str, list[str]]:
 
 
 class Session:
-    """A loaded network with one input. Safe to call from several threads at once.
+    """A loaded network with one input. Safe to call from several threads at once, in forked processes too.
+
+    A copy, or what is unpickled in another process, loads the network anew.
 
     Attributes:
         device: what it is computed on.
@@ -42,6 +46,8 @@ class Session:
         properties: what the file says of itself.
 
     """
+
+    _forked = False  # and its device has stayed with the other process
 
     def __init__(self, model: bytes, *, name: str, threads: int | None = None, device: str = "cpu") -> None:
         """Load a network.
@@ -58,21 +64,62 @@ class Session:
             UsageError: the device is not there, or does not work.
 
         """
-        self.name = name
+        self.name, self._model, self._threads = name, model, threads
+        self.device = chosen_device(device)
+        self._begin()
+        session = self._opened()
+        inputs = session.get_inputs()
+        if len(inputs) != 1:
+            raise ModelError(f"{name}: it has {len(inputs)} inputs instead of one")
+        try:
+            self._input: str = inputs[0].name
+            self.outputs: tuple[str, ...] = tuple(output.name for output in session.get_outputs())
+            properties: dict[str, str] = session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{name}: what it says of itself is no text; the file is damaged") from error
+        self.properties: Mapping[str, str] = MappingProxyType(properties)
+
+    def __reduce__(self) -> tuple[partial[Session], tuple[bytes]]:
+        again = partial(Session, name=self.name, threads=self._threads, device=self.device.name)
+        return again, (self._model,)
+
+    def _begin(self) -> None:
+        """Set what belongs to this process."""
+        self._session: Any = None
+        self._opening = Lock()
+        self._turn: AbstractContextManager[object] = Lock() if self.device.one_at_a_time else nullcontext()
+        self._shares = 1 if self._threads is not None or self.device is not providers.CPU else cores()
+        _sessions.add(self)
+
+    def _opened(self) -> Any:
+        """Return onnxruntime's session of this process.
+
+        Raises:
+            ModelError: onnxruntime is broken, or does not take the file; the device does not survive a fork.
+            UsageError: the device does not work.
+
+        """
+        with self._opening:
+            if self._session is None:
+                if self._forked:
+                    raise ModelError(
+                        f"{self.name}: what computes on {self.device.name} does not survive a fork: load it in the "
+                        'new process, or have that started by "spawn"'
+                    )
+                self._session = self._open()
+            return self._session
+
+    def _open(self) -> Any:
         onnxruntime = _onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # Networks run in turn here. With a pool of threads for each, as is usual, those of one network wake up,
         # or spin, in the way of the next; so a network computes in one thread, and batches are shared out.
-        options.intra_op_num_threads = threads or 1
-        if threads is not None:
+        options.intra_op_num_threads = self._threads or 1
+        if self._threads is not None:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.device = chosen = chosen_device(device)
-        self._shares = 1 if threads is not None or chosen is not providers.CPU else cores()
-        self._turn: AbstractContextManager[object] = nullcontext()
-        if chosen.one_at_a_time:
-            options.enable_mem_pattern = False
-            self._turn = Lock()
+        chosen = self.device
+        options.enable_mem_pattern = not chosen.one_at_a_time
         if chosen.name == "cuda" and hasattr(onnxruntime, "preload_dlls"):
             with redirect_stdout(StringIO()):  # it prints what it does not find; whether that matters is seen below
                 onnxruntime.preload_dlls()  # NVIDIA's libraries, where pip has installed them
@@ -81,22 +128,23 @@ class Session:
             wanted.append(providers.CPU.provider)  # for operations that the other does not know
         try:
             # without its own fallback, which would print on standard output and go on with the processor
-            self._session = onnxruntime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
+            session = onnxruntime.InferenceSession(self._model, options, providers=wanted, enable_fallback=0)
         except Exception as error:  # onnxruntime has a dozen unrelated exception types for a bad file
             first = str(error).strip().partition("\n")[0]
             where = "" if chosen is providers.CPU else f" on {chosen.name}"
-            raise ModelError(f"{name}: not a network that onnxruntime can run{where} ({first})") from error
-        providers.check(chosen, self._session.get_providers(), onnxruntime.get_available_providers())
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1:
-            raise ModelError(f"{name}: it has {len(inputs)} inputs instead of one")
-        try:
-            self._input: str = inputs[0].name
-            self.outputs: tuple[str, ...] = tuple(output.name for output in self._session.get_outputs())
-            properties: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        except UnicodeDecodeError as error:
-            raise ModelError(f"{name}: what it says of itself is no text; the file is damaged") from error
-        self.properties: Mapping[str, str] = MappingProxyType(properties)
+            raise ModelError(f"{self.name}: not a network that onnxruntime can run{where} ({first})") from error
+        providers.check(chosen, session.get_providers(), onnxruntime.get_available_providers())
+        return session
+
+    def _fork(self) -> None:
+        """Let go of the session of the process that this one is a fork of.
+
+        The threads of that, and whoever had its locks, are not here. So it is never ended either, which would wait
+        for them: by a reference that nobody gives back.
+        """
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        self._forked = self.device is not providers.CPU
+        self._begin()
 
     def __call__(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the outputs, in the order of `outputs`, for a batch `values`."""
@@ -139,8 +187,9 @@ class Session:
         return answers[::-1]
 
     def _run(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        session = self._session or self._opened()
         with self._turn:
-            answers: list[NDArray[Any]] = self._session.run(None, {self._input: values})
+            answers: list[NDArray[Any]] = session.run(None, {self._input: values})
         return answers
 
 
@@ -183,8 +232,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-if hasattr(os, "register_at_fork"):  # a forked process has none of its parent's threads
-    os.register_at_fork(after_in_child=_workers.cache_clear)
+_sessions: WeakSet[Session] = WeakSet()
+
+
+def _fork() -> None:
+    """Let go of what does not survive a fork: a forked process has none of its parent's threads."""
+    _workers.cache_clear()
+    for session in list(_sessions):
+        session._fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork)
 
 
 def _onnxruntime() -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -84,7 +86,17 @@ class _Nameless:
     """What FFmpeg needs of a file, less its name, from which it would draw conclusions."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, or return FFmpeg's error where that cannot be, as in a file that has become empty.
+
+        An exception PyAV would hold back, and print where another comes before anybody asks for it.
+        """
+        try:
+            return self._seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -errno.EINVAL
 
 
 def _why_not_opened(file: BinaryIO, error: Exception) -> str:

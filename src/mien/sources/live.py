@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from mien.ahead import LOST
+from mien.errors import UsageError
 from mien.results import Frame
 from mien.sources.clock import Clock
 from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
@@ -215,7 +217,7 @@ class _Mailbox:
     """Room for one frame between the thread that decodes and the one that takes."""
 
     def __init__(self) -> None:
-        self.closed = False  # nobody takes any more
+        self.closed = self._lost = False  # closed: nobody takes any more
         self._changed = threading.Condition()
         self._latest: tuple[int, float, VideoFrame] | None = None
         self._over = False
@@ -238,8 +240,11 @@ class _Mailbox:
 
         Raises:
             SourceError: the stream has broken off, or nothing comes.
+            UsageError: this is a fork of the process that reads it.
 
         """
+        if self._lost:
+            raise UsageError(LOST)
         with self._changed:
             came = self._changed.wait_for(lambda: self._latest is not None or self._over, READ_TIMEOUT + _PATIENCE)
             latest, self._latest = self._latest, None
@@ -249,6 +254,19 @@ class _Mailbox:
             raise source_error(name, f"nothing has come for {READ_TIMEOUT:g} s")
         return latest
 
+    def lose(self) -> None:
+        """The thread that puts frames in is in another process, of which this is a fork."""
+        self._lost = True
+
+
+def _fork() -> None:
+    for mailbox in list(_reading.values()):
+        mailbox.lose()
+    _reading.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fork)
 
 _PATIENCE = 1.0  # seconds more for the thread to say itself what is wrong
 

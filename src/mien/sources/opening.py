@@ -60,7 +60,11 @@ _PASSES = 50
 
 _PIECE = 1 << 20
 
-_pillow_guard = threading.Lock()
+_pillow_guard = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a fork waits: it would have the lock of a thread that it lacks, and its limit
+    os.register_at_fork(
+        before=_pillow_guard.acquire, after_in_parent=_pillow_guard.release, after_in_child=_pillow_guard.release
+    )
 
 
 @contextmanager

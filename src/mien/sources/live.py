@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mien.results import Frame
-from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
+from mien.sources.container import FORMATS, HAVE_NO_TIMES, check_av, reason, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error, without_password
 from mien.sources.selection import Selection, Verdict
@@ -66,6 +66,7 @@ def _is_film(container: InputContainer) -> bool:
 
 
 def _open_url(url: str, name: str) -> InputContainer:
+    check_av(name)
     import av
 
     options = {
@@ -86,6 +87,7 @@ def _open_url(url: str, name: str) -> InputContainer:
 
 
 def _open_camera(which: str, name: str) -> InputContainer:
+    check_av(name)
     import av
 
     form = _CAMERA_FORMATS.get(sys.platform, "v4l2")

@@ -83,7 +83,7 @@ def strike(
     environment: Mapping[str, str] | None = None,
     limit: float = 600.0,
 ) -> Ended:
-    """Run `mien` as `start` does, and kill all of its group at a moment; after `limit` seconds it is taken to hang."""
+    """Run `mien` as `start` does, and kill all of its group at a moment; a run of `limit` seconds hangs."""
     process = start(arguments, room=room, step=moment.step, environment=environment)
     seconds, files, end = 0.0, 0, time.monotonic() + limit
     while not over(process):
@@ -239,12 +239,13 @@ def kill_and_go_on(work: Work, inputs: Path, room: Path, *, seed: str, share: fl
             ended = run(NEVER)
             runs += 1
             known = f"{seed}: after {story}: {ended.told}"
-        if story[0][1] != -signal.SIGKILL or "it exists already" not in ended.told:  # else a kill came when all was done
+        # a kill may have come when all was done, and then nothing is gone on with
+        if story[0][1] != -signal.SIGKILL or "it exists already" not in ended.told:
             assert ended.status == work.status, known
         assert "Traceback" not in ended.told, known
         assert work.result(out) == wanted, known
         check_nothing_is_left(room)
-    print(f"{seed}: {killed} kills, {runs} runs, {usual.steps} steps and {usual.seconds:.2f} s undisturbed")  # noqa: T201
+    print(f"{seed}: {killed} kills, {runs} runs, {usual.steps} steps and {usual.seconds:.2f} s undisturbed")
     return runs
 
 

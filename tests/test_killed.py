@@ -89,14 +89,14 @@ def old_faces(inputs: Path, out: Path) -> None:
 
 
 def cleaned(out: Path) -> Mapping[str, object]:
-    """Return what is there, but for what cleaning keeps in the folder of the pictures, in the order of its threads."""
+    """Return what is there, but for what cleaning keeps beside the pictures, in the order of its threads."""
     found = digests(out)
     assert found.pop("web/.cleaning.jsonl")
     return found
 
 
 def faces_are_whole(out: Path, wanted: Mapping[str, object], old: Mapping[str, str]) -> None:
-    """The data set is the old or the new one; between two renames the old one is put aside, and the next run sees it."""
+    """The data set is the old or the new one; between two renames the old one is put aside."""
     places = [out / "faces", *out.glob("faces.partial-*/old")]
     found = [digests(place) for place in places if place.is_dir()]
     sets = [
@@ -137,7 +137,10 @@ WORKS = {
     ),
     "a film": Work(10, lambda inputs, out: analyze(inputs, out, "seen.mp4", "seen.jsonl", sources=["a.mp4"])),
     "films": Work(
-        8, lambda inputs, out: analyze(inputs, out, "marked/", "seen.csv", sources=["a.mp4", "photos/sad/0.jpg", "b.mp4"])
+        8,
+        lambda inputs, out: analyze(
+            inputs, out, "marked/", "seen.csv", sources=["a.mp4", "photos/sad/0.jpg", "b.mp4"]
+        ),
     ),
     "clean": Work(
         20,
@@ -159,7 +162,7 @@ def test_killed_it_ends_as_if_undisturbed(name, inputs, tmp_path):
 
 @pytest.fixture
 def collecting(tmp_path) -> Iterator[tuple[Path, Mapping[str, str]]]:
-    """Yield a file of queries, and what points mien to a web that answers them, some of it late and some not at all."""
+    """Yield a file of queries, and what points mien to a web that answers them."""
     with running_web() as web:
         web.page = 7
         urls = []

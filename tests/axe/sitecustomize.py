@@ -1,4 +1,4 @@
-"""In every Python process that has this folder on its path: counts the steps on the disk, and kills all at one of them.
+"""In each Python process with this folder on its path: counts the steps on the disk, and kills all at one of them.
 
 A step is a file opened to be written, or a file or folder made, renamed or removed, below MIEN_AXE_WATCHED; all
 processes of a run count together, by the length of MIEN_AXE_STEPS. Before step MIEN_AXE_FALLS (never where it is 0)

@@ -120,8 +120,9 @@ def check_av(name: str) -> None:
     except Exception as error:  # a broken binary package fails in ways of its own
         told = one_line(str(error).strip().partition("\n")[0])
         raise source_error(
-            name, f"PyAV, by which films are read and written, cannot be loaded ({told}); "
-            "reinstall it: pip install --force-reinstall av"
+            name,
+            f"PyAV, by which films are read and written, cannot be loaded ({told}); "
+            "reinstall it: pip install --force-reinstall av",
         ) from error
 
 

@@ -281,7 +281,8 @@ def _packets(container: InputContainer, stream: VideoStream) -> Generator[Packet
         yield from container.demux(stream)
     except FFmpegError as error:
         # so FFmpeg calls the end of an answer over HTTP that has not stated its length, though they all end like that
-        if error.errno != errno.EIO or not container.name.lower().startswith("http"):
+        endless = container.name.lower().startswith("http") and container.size <= 0
+        if error.errno != errno.EIO or not endless:
             raise
         yield None
 

@@ -158,6 +158,22 @@ def test_a_film_whose_segments_are_not_what_they_are_in_the_whole_is_analysed_as
     assert_same_rows(rows_of(tmp_path / "out.parquet"), local_rows(analyzer, names))
 
 
+def test_a_run_that_was_killed_at_its_beginning_goes_on(folder, analyzer, tmp_path):
+    """As it was writing the first file of the folder; what it had begun to write goes in the end."""
+    ledger = tmp_path / "out.parquet" / "_ledger"
+    ledger.mkdir(parents=True)
+    (ledger / "settings.json.0123456789ab.partial").write_text('{"mod')
+    again = begun(tmp_path / "out.parquet", analyzer)
+    (ledger / "00000000.json.0123456789ab.partial").write_text("[")
+    again.add([str(folder / "a.jpg")])
+    work(again, analyzer)
+    assert sorted(path.name for path in ledger.iterdir()) == ["00000000.done.json", "00000000.json", "settings.json"]
+    (tmp_path / "mine" / "_ledger").mkdir(parents=True)
+    (tmp_path / "mine" / "_ledger" / "accounts.txt").write_text("of a life")
+    with pytest.raises(UsageError, match="not of such a run"):
+        begun(tmp_path / "mine", analyzer)
+
+
 @pytest.mark.parametrize(
     ("other", "named"),
     [

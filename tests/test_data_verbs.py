@@ -347,6 +347,37 @@ def test_pictures_without_an_end_are_missing(run, tmp_path):
     assert done.status == 1 and done.err.endswith("metadata.csv: it is no file\n")
 
 
+def test_what_killed_runs_leave_at_their_beginning_and_end_is_removed(tmp_path):
+    """A run claims its folder once that is there, and the claim is the last that goes; others' folders stay."""
+    data = make(tmp_path, "set", count=2)
+    for name in ("unclaimed", "claimed", "others"):
+        (tmp_path / f"new.partial-{name}").mkdir()
+    (tmp_path / "new.partial-claimed" / ".claimed").touch()
+    (tmp_path / "new.partial-others" / "thesis.txt").write_text("precious")
+    split_faces(data, tmp_path / "new", shares={"train": 1.0})
+    assert sorted(path.name for path in tmp_path.glob("new*")) == ["new", "new.partial-others"]
+
+
+def test_a_folder_that_is_removed_by_half_is_known_as_a_dead_runs(tmp_path, monkeypatch):
+    """Killed while it removes the old set: the next run removes the rest."""
+    data, out = make(tmp_path, "set", count=2), tmp_path / "new"
+    split_faces(data, out, shares={"train": 1.0})
+    unlink, removed = os.unlink, []
+
+    def dies(path, **where):
+        removed.append(path)
+        if len(removed) > 1:
+            raise PermissionError
+        unlink(path, **where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", dies)
+        split_faces(data, out, shares={"train": 1.0}, overwrite=True)
+    assert len(list(tmp_path.glob("new.partial-*"))) == 1
+    split_faces(data, out, shares={"train": 1.0}, overwrite=True)
+    assert not list(tmp_path.glob("new.partial-*"))
+
+
 def test_what_a_killed_run_had_put_aside_comes_back_before_anything_is_asked(tmp_path):
     """As staging leaves it between its two renames."""
     data, out = make(tmp_path, "set", count=2), tmp_path / "new"

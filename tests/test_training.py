@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +72,12 @@ def weights(run) -> dict:
     return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+def figures(run) -> list[dict[str, str]]:
+    """Return the lines of metrics.csv, without what each epoch took."""
+    with (run / "metrics.csv").open(newline="") as file:
+        return [{**row, "seconds": ""} for row in csv.DictReader(file)]
+
+
 def test_a_run_leaves_all_that_is_needed_to_repeat_it(finished, data):
     facts = json.loads((finished / "run.json").read_text())
     assert facts["training_rows"] == 63  # without the one that has a copy among the test pictures
@@ -105,10 +112,33 @@ def test_a_resumed_run_equals_an_undisturbed_one_and_exports_on_the_way(finished
         with pytest.raises(StoppedError):
             train(read_recipe("embedded", SMALL), name="embedded", inputs=Inputs(data), run=broken)
     assert export_run(broken, tmp_path / "unfinished.onnx").epoch == 0
+    with (broken / "metrics.csv").open("a") as file:
+        file.write("1,0.5\n2,0.")  # of an epoch whose checkpoint was not written any more, and a torn line
     train(read_recipe("embedded"), name="embedded", inputs=Inputs(data), run=broken, resume=True)
     wanted, got = weights(finished), weights(broken)
     assert wanted.keys() == got.keys()
     assert all(torch.equal(wanted[name], got[name]) for name in wanted)
+    assert figures(broken) == figures(finished)
+
+
+def test_a_checkpoint_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+    """And it does not come from another folder, which may be on another disk."""
+    from mien.training.checkpoints import WholeCheckpoints
+
+    path = tmp_path / "run" / "last.ckpt"
+    WholeCheckpoints().save_checkpoint({"epoch": 1}, path)
+    moved, replace_file = [], Path.replace
+
+    def replaces(self, target):
+        assert torch.load(self, weights_only=True) == {"epoch": 2}
+        assert torch.load(target, weights_only=True) == {"epoch": 1}
+        moved.append((self.parent, target))
+        return replace_file(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaces)
+    WholeCheckpoints().save_checkpoint({"epoch": 2}, path)
+    assert moved == [(path.parent, path)]
+    assert torch.load(path, weights_only=True) == {"epoch": 2}
 
 
 def test_export_describes_itself_and_is_used_like_the_shipped_one(run, finished, data, tmp_path, astronaut):
@@ -189,8 +219,10 @@ def test_a_start_that_failed_does_not_block_the_next(data, tmp_path):
     dead = tmp_path / "dead"
     dead.mkdir()
     (dead / "recipe.toml").write_text("")
+    (dead / "seen.png.partial").write_bytes(b"cut")
     train(read_recipe("embedded", [*SMALL, "epochs=1"]), name="embedded", inputs=Inputs(data), run=dead)
     assert (dead / "checkpoints" / "last.ckpt").is_file()
+    assert not list(dead.rglob("*.partial"))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="is not a run"):

@@ -15,6 +15,7 @@ import typer
 
 from mien.cli.analyze import analyze
 from mien.cli.bench import bench
+from mien.cli.broken import broken_package
 from mien.cli.clean import clean
 from mien.cli.collect import collect
 from mien.cli.compare import compare
@@ -84,9 +85,15 @@ def main() -> None:
     except MienError as error:
         typer.echo(f"mien: {one_line(str(error))}", err=True)
         sys.exit(2 if isinstance(error, UsageError | ModelError) else 1)
-    except OSError as error:
-        if error.errno not in _FULL:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            where = one_line(str(error.filename or "standard output"))
+            typer.echo(f"mien: {where}: cannot be written ({error.strerror})", err=True)
+            os._exit(1)  # what is left in the buffer cannot be written either, and Python would say so again
+        package = broken_package(error)
+        if package is None:
             raise
-        where = one_line(str(error.filename or "standard output"))
-        typer.echo(f"mien: {where}: cannot be written ({error.strerror})", err=True)
-        os._exit(1)  # what is left in the buffer cannot be written either, and Python would say so again
+        reason = one_line(str(error).strip().partition("\n")[0])
+        advice = f"reinstall it: pip install --force-reinstall {package} (mien doctor looks at the others)"
+        typer.echo(f"mien: {package} cannot be loaded ({reason}); {advice}", err=True)
+        sys.exit(2)

@@ -108,11 +108,14 @@ def _examine() -> dict[str, Any]:
 
 def _load(package: str, module: str) -> tuple[str | None, str | None]:
     """Return the version of a package and what is wrong with it, None where there is none or nothing."""
+    from contextlib import redirect_stderr
     from importlib import import_module
+    from io import StringIO
 
     advice = f"pip install --force-reinstall {package}"
     try:
-        import_module(module)
+        with redirect_stderr(StringIO()):  # some print what is wrong with a package that they need
+            import_module(module)
         return str(getattr(import_module(module.partition(".")[0]), "__version__", "there")), None
     except ModuleNotFoundError:
         return None, f"{package} is not installed: {advice}"

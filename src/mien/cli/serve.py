@@ -18,7 +18,7 @@ import typer
 
 from mien.cli import completion, options
 from mien.cli.messages import say
-from mien.errors import MissingExtraError, UsageError
+from mien.errors import MissingExtraError, SourceError, UsageError
 from mien.serve.settings import PREFIX, Settings, from_environment
 
 _LIMITS = "Limits"
@@ -182,7 +182,12 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     from mien.serve.logs import configure
     from mien.serve.memory import give_back_what_is_freed
     from mien.serve.server import Server
+    from mien.sources.container import check_av
 
+    try:
+        check_av("films cannot be taken")
+    except SourceError as error:
+        raise UsageError(str(error)) from error
     give_back_what_is_freed()
     server = Server(create_app(settings), settings)
     configure()

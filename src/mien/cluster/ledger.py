@@ -34,6 +34,7 @@ _FILM = 512
 
 _PART = re.compile(r"part-(\d{8})\.parquet")
 _SOURCES = re.compile(r"(\d{8})\.json")
+_PARTIAL = ".partial"
 _KNOWN = 65536  # names that are looked up at a time
 
 
@@ -75,7 +76,7 @@ class Ledger:
                 self._clear()
             before = self._read("_ledger/settings.json")
             if before is None:
-                if self._entries(""):
+                if {*self._entries("")} - {"_ledger"} or not all(map(_is_left, self._entries("_ledger"))):
                     raise UsageError(
                         f"{self.out}: there is something in it that is not of such a run; name another output"
                     )
@@ -185,7 +186,7 @@ class Ledger:
             self._fs.delete_dir(f"{self._root}/_work/{partition:08}")
 
     def end(self) -> None:
-        """Remove what only work needs: all partitions are whole.
+        """Remove what only work needs, and what killed runs have left: all partitions are whole.
 
         Raises:
             OutputError: it cannot be removed.
@@ -193,6 +194,8 @@ class Ledger:
         """
         with self._writing():
             self._remove_folder("_work")
+            for name in filter(_is_left, self._entries("_ledger")):
+                self._fs.delete_file(f"{self._root}/_ledger/{name}")
 
     def _add(self, partition: int, names: Sequence[str]) -> None:
         with self._writing():
@@ -234,7 +237,7 @@ class Ledger:
         self._fs.create_dir(path.rpartition("/")[0], recursive=True)
         compression = "zstd" if name.endswith(".zst") else None
         # two workers may do the same task, when one was thought lost: each has its own
-        provisional = f"{path}.{hashlib.sha256(text.encode() + np.random.bytes(8)).hexdigest()[:12]}.partial"
+        provisional = f"{path}.{hashlib.sha256(text.encode() + np.random.bytes(8)).hexdigest()[:12]}{_PARTIAL}"
         with self._fs.open_output_stream(provisional, compression=compression) as stream:
             stream.write(text.encode())
         self._fs.move(provisional, path)
@@ -245,6 +248,11 @@ class Ledger:
             yield
         except OSError as error:
             raise OutputError(f"{self.out}: cannot be written ({error})") from error
+
+
+def _is_left(name: str) -> bool:
+    """Say whether a file was being written when its run was killed."""
+    return name.endswith(_PARTIAL)
 
 
 def _unknown(names: Iterable[str], known: NDArray[np.bytes_]) -> Iterator[str]:

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(out)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
-        claim = _claimed(scratch)
+        scratch, claim = _claimed(out)
         new, old = scratch / "new", scratch / "old"
         new.mkdir()
         yield new
@@ -48,7 +47,7 @@ def staged_folder(out: Path) -> Iterator[Path]:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
         if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
+            _remove(scratch)
         if claim is not None:
             os.close(claim)
 
@@ -63,7 +62,9 @@ def recover_folder(out: Path) -> None:
     for scratch in sorted(out.parent.glob(f"{glob.escape(out.name)}.partial-*")):
         try:
             claim = os.open(scratch / _CLAIM, os.O_RDWR)
-        except OSError:  # of another making
+        except OSError:
+            with suppress(OSError):  # empty where its run was killed before the claim, or after; or of another making
+                scratch.rmdir()
             continue
         try:
             if _lock(claim):
@@ -72,25 +73,40 @@ def recover_folder(out: Path) -> None:
                         (scratch / "old").rename(out)
                     except OSError as error:
                         raise OutputError(f"{out}: cannot be put back ({error.strerror or error})") from error
-                shutil.rmtree(scratch, ignore_errors=True)
+                _remove(scratch)
         finally:
             os.close(claim)
 
 
-def _claimed(scratch: Path) -> int:
-    """Say that a run lives, until the answer is closed, by it or by its death."""
-    claim = os.open(scratch / f"{_CLAIM}.new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    if _lock(claim):  # before others can see it
-        (scratch / f"{_CLAIM}.new").rename(scratch / _CLAIM)
-    return claim
+def _claimed(out: Path) -> tuple[Path, int]:
+    """Make the folder of a run, and say that it lives, until the claim is closed, by it or by its death."""
+    while True:
+        scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.partial-", dir=out.parent))
+        try:
+            claim = os.open(scratch / _CLAIM, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:  # a run that has just started took it for one that a dead run has left
+            continue
+        taken = _lock(claim)
+        if taken is None or (taken and (scratch / _CLAIM).exists()):
+            return scratch, claim
+        os.close(claim)
 
 
-def _lock(file: int) -> bool:
-    """Take a file for this process alone; False where another has it, or the system has no such locks."""
+def _remove(scratch: Path) -> None:
+    """Remove the folder of a run, its claim last: what is left where this is cut short, the next run knows."""
+    for name in ("new", "old"):
+        shutil.rmtree(scratch / name, ignore_errors=True)
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _lock(file: int) -> bool | None:
+    """Take a file for this process alone; False where another has it, None where there are no such locks."""
     try:
         # by its name only, so that types are checked alike on systems without it
         fcntl: Any = importlib.import_module("fcntl")
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (ImportError, OSError):
+    except BlockingIOError:
         return False
+    except (ImportError, OSError):
+        return None
     return True

@@ -18,7 +18,7 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
-from mien.errors import ModelError
+from mien.errors import ModelError, one_line
 from mien.models import providers
 from mien.models.providers import Device
 from mien.models.store import read_model
@@ -251,6 +251,9 @@ def _onnxruntime() -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
-    except ImportError as error:
-        raise ModelError(f"onnxruntime cannot be loaded ({error}); reinstall it: pip install onnxruntime") from error
+    except Exception as error:  # a broken binary package fails in ways of its own
+        reason = one_line(str(error).strip().partition("\n")[0])
+        raise ModelError(
+            f"onnxruntime cannot be loaded ({reason}); reinstall it: pip install --force-reinstall onnxruntime"
+        ) from error
     return onnxruntime

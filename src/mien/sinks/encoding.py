@@ -18,7 +18,7 @@ from mien.drawing.painting import paint
 from mien.errors import OutputError, SourceError
 from mien.results import Frame, Result
 from mien.sinks.sound import Sound
-from mien.sources.container import open_file, video_stream
+from mien.sources.container import check_av, open_file, video_stream
 from mien.whole import Partial, writing
 
 if TYPE_CHECKING:
@@ -74,6 +74,10 @@ class FilmFile:
     """One film that is being written."""
 
     def __init__(self, target: Path, original: Path | None, frame: Frame, time: float, overwrite: bool) -> None:
+        try:
+            check_av(str(target))
+        except SourceError as error:
+            raise OutputError(str(error)) from error
         import av
 
         self._target, self._original, self._size = target, original, (frame.width, frame.height)

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from mien.errors import one_line
 from mien.sources.naming import source_error
 from mien.sources.opening import explain
 
@@ -66,6 +67,7 @@ def open_file(file: BinaryIO, name: str, *, known: bool = True) -> InputContaine
         SourceError: it is not a film, or damaged at its beginning.
 
     """
+    check_av(name)
     import av
 
     try:
@@ -116,6 +118,24 @@ def _why_not_opened(file: BinaryIO, error: Exception) -> str:
     if b"mdat" in boxes and not boxes & {b"moov", b"moof"}:
         return "the film has no index (moov): it is cut short, or its recording was not finished"
     return f"the film is damaged at its beginning, or of a format that cannot be read here ({reason(error)})"
+
+
+def check_av(name: str) -> None:
+    """Check that PyAV is there and can be loaded.
+
+    Raises:
+        SourceError: it cannot; the message begins with `name`.
+
+    """
+    try:
+        import av  # noqa: F401
+    except Exception as error:  # a broken binary package fails in ways of its own
+        told = one_line(str(error).strip().partition("\n")[0])
+        raise source_error(
+            name,
+            f"PyAV, by which films are read and written, cannot be loaded ({told}); "
+            "reinstall it: pip install --force-reinstall av",
+        ) from error
 
 
 def reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from mien.ahead import LOST
 from mien.errors import UsageError
 from mien.results import Frame
 from mien.sources.clock import Clock
-from mien.sources.container import FORMATS, HAVE_NO_TIMES, reason, stated_rate, video_stream
+from mien.sources.container import FORMATS, HAVE_NO_TIMES, check_av, reason, stated_rate, video_stream
 from mien.sources.conversion import Converter
 from mien.sources.naming import source_error, without_password
 from mien.sources.selection import Selection, Verdict
@@ -69,6 +69,7 @@ def _is_film(container: InputContainer) -> bool:
 
 
 def _open_url(url: str, name: str) -> InputContainer:
+    check_av(name)
     import av
 
     options = {
@@ -89,6 +90,7 @@ def _open_url(url: str, name: str) -> InputContainer:
 
 
 def _open_camera(which: str, name: str) -> InputContainer:
+    check_av(name)
     import av
 
     form = _CAMERA_FORMATS.get(sys.platform, "v4l2")
@@ -298,7 +300,8 @@ def _packets(container: InputContainer, stream: VideoStream) -> Generator[Packet
         yield from container.demux(stream)
     except FFmpegError as error:
         # so FFmpeg calls the end of an answer over HTTP that has not stated its length, though they all end like that
-        if error.errno != errno.EIO or not container.name.lower().startswith("http"):
+        endless = container.name.lower().startswith("http") and container.size <= 0
+        if error.errno != errno.EIO or not endless:
             raise
         yield None
 

@@ -26,6 +26,7 @@ from mien.datasets.labelled import METADATA
 from mien.errors import DataError, OutputError, UsageError
 from mien.sources import find_pictures
 from mien.training.recipe import AdaptationRecipe, EmbeddedRecipe, Recipe, TransferRecipe, parse_recipe
+from mien.whole import write_whole
 
 
 class RunFolder:
@@ -54,6 +55,7 @@ class RunFolder:
         if self.last.is_file():
             raise UsageError(f"{self.path}: it exists already; go on with it by --resume, or name another folder")
         own = {path.name for path in (self.recipe, self.facts, self.metrics, self.checkpoints, self.logs, self.seen)}
+        own |= {f"{name}.partial" for name in own}
         if self.path.exists() and (not self.path.is_dir() or {entry.name for entry in self.path.iterdir()} - own):
             raise UsageError(f"{self.path}: it is there and is not a run; name another folder")
 
@@ -77,11 +79,25 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self.recipe.write_text(recipe.to_toml(), "utf-8")
-            self.facts.write_text(json.dumps(facts, indent=2), "utf-8")
+            write_whole(self.recipe, recipe.to_toml().encode())
+            write_whole(self.facts, json.dumps(facts, indent=2).encode())
             self.metrics.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+
+    def forget_after(self, epoch: int) -> None:
+        """Take out of metrics.csv what follows `epoch`: a run that was killed had written it before its checkpoint.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        try:
+            head, *lines = self.metrics.read_bytes().splitlines(keepends=True)
+        except (FileNotFoundError, ValueError):  # not there, or empty
+            return
+        known = [line for line in lines if line.endswith(b"\n") and int(line.partition(b",")[0]) <= epoch]
+        if known != lines:
+            write_whole(self.metrics, head + b"".join(known))
 
     def read(self) -> tuple[EmbeddedRecipe | AdaptationRecipe | TransferRecipe, dict[str, Any]]:
         """Return the recipe and the facts that `start` wrote.

@@ -78,7 +78,8 @@ def _draw_curves(rows: list[dict[str, str]], job: Job, target: Path) -> None:
         axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    figure.savefig(target, dpi=110)
+    with whole_file(target) as partial:
+        figure.savefig(partial, dpi=110, format="png")
 
 
 def _rgb(pictures: torch.Tensor) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 
 import mien
 from mien.errors import UsageError
+from mien.training.checkpoints import WholeCheckpoints
 from mien.training.embedded import embedded_job
 from mien.training.folder import RunFolder, fingerprint
 from mien.training.job import Batch, Inputs, Job
@@ -81,7 +82,9 @@ def train(
     module = job.module.to(memory_format=torch.channels_last)
     sampler = EpochSampler(job.times, recipe, rank=rank, processes=devices)
     loader = DataLoader(job.training, batch_size=recipe.batch_size // devices, sampler=sampler)
-    if rank == 0 and not resume:
+    if rank == 0 and resume:
+        folder.forget_after(folder.checkpoint(last=True)["epoch"])
+    elif rank == 0:
         folder.start(recipe, {"recipe": name, **_facts(inputs), **job.facts})
         draw_seen(module, next(iter(DataLoader(job.training, batch_size=48))), folder.seen)
     trainer = _trainer(recipe, job, folder, accelerator, devices)
@@ -200,6 +203,7 @@ def _trainer(recipe: RunRecipe, job: Job, folder: RunFolder, accelerator: str, d
         strategy="ddp" if devices > 1 else "auto",
         use_distributed_sampler=False,  # the sampler shares the rows out itself, and each validates on all
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         logger=logger,
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,

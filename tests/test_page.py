@@ -147,7 +147,7 @@ class Visit:
         """
         for _ in range(10):
             text = self.page.locator("body").inner_text()
-            found = [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d%.*", text)]
+            found = [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d\s+%.*", text)]
             if not found:
                 break
             self.page.wait_for_timeout(300)

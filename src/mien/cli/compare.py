@@ -31,7 +31,7 @@ def compare(
 ) -> None:
     """Compare models on the same faces: accuracy, macro-F1, calibration, speed, size, and whether they differ.
 
-    Each is held against the first: by how much it is more often right, with the paired interval of 95 %, and how
+    Each is held against the first: by how much it is more often right, with the paired interval of 95%, and how
     likely a difference as large is between equals (exact test of McNemar). Choose models on another split than
     the one you report.
     """

@@ -82,7 +82,7 @@ def test_intervals_and_the_weakest_emotions_where_the_file_holds_them():
     recall = {"angry": 60.5, "fearful": 41.25, "happy": 90.0, "sad": 55.0}
     text = card(scores=changed(interval=[69.01, 71.98], recall=recall))
     assert "69.01 to 71.98" in text
-    assert "worst: fearful (41.25 %), sad (55.00 %), angry (60.50 %)" in text
+    assert "worst: fearful (41.25%), sad (55.00%), angry (60.50%)" in text
     assert "named worse than the frequent" not in text  # the emotions are there to be named
     (table,) = [table for table in tables(text) if table[0].startswith("| recall")]
     assert re.split(r" *\| *", table[2])[1:-1] == ["fer2013", "60.50", "41.25", "90.00", "55.00"]

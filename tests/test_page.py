@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -12,6 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import av
@@ -20,14 +24,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("gradio", reason="needs the extra serve")
+gradio = pytest.importorskip("gradio", reason="needs the extra serve")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright")
+
+from starlette.types import Message, Receive, Scope, Send  # noqa: E402
 
 import mien  # noqa: E402
 from mien.emotions import SETS, Emotion  # noqa: E402
 from mien.models.metadata import KEY as METADATA  # noqa: E402
 from mien.serve.jobs import FilmJobs  # noqa: E402
 from mien.serve.logs import JsonLines  # noqa: E402
+from mien.serve.page.fence import Fence  # noqa: E402
 from mien.serve.page.film_run import FilmRuns  # noqa: E402
 from mien.serve.page.sessions import Sessions  # noqa: E402
 from mien.serve.page.uploads import Uploads  # noqa: E402
@@ -48,6 +55,7 @@ FOCUSED = """() => {
             seen.some(style => style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2)];
 }"""
 KEY = "a key that nobody guesses"
+CLOSES = b'{"msg":"close_stream"'
 expect = playwright.expect
 
 
@@ -139,7 +147,7 @@ class Visit:
         """
         for _ in range(10):
             text = self.page.locator("body").inner_text()
-            found = [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d%.*", text)]
+            found = [*self.page.evaluate(ACCESSIBILITY), *re.findall(r".*\d\s+%.*", text)]
             if not found:
                 break
             self.page.wait_for_timeout(300)
@@ -304,7 +312,7 @@ def test_a_film_is_cancelled_and_so_is_one_whose_sender_leaves(visit: Visit, sha
         assert not list(temporary.glob(copies)) and not list(temporary.rglob("results.*"))
 
 
-@pytest.mark.slow  # under load its last prediction has once not begun
+@pytest.mark.slow
 def test_a_film_is_cancelled_before_it_has_come_and_before_it_is_a_job(
     visit: Visit, shared, temporary, monkeypatch
 ) -> None:
@@ -345,16 +353,114 @@ def test_a_film_is_cancelled_before_it_has_come_and_before_it_is_a_job(
     expect(status).to_contain_text("Cancelled", timeout=20_000)
 
 
+@pytest.fixture
+def slow_end(monkeypatch) -> Callable[[], None]:
+    """Let the last message of each stream reach the browser only half a second after it has asked for more."""
+    pass_on, asked = Fence.__call__, threading.Event()
+
+    async def later(fence: Fence, scope: Scope, receive: Receive, send: Send) -> None:
+        async def held(message: Message) -> None:
+            if CLOSES in message.get("body", b""):
+                asked.clear()
+                await asyncio.to_thread(asked.wait, 20)
+                await asyncio.sleep(0.5)
+            await send(message)
+
+        if scope["path"].endswith("/queue/join"):
+            asked.set()
+        await pass_on(fence, scope, receive, held)
+
+    monkeypatch.setattr(Fence, "__call__", later)
+    return asked.set
+
+
+@pytest.mark.slow
+def test_what_is_asked_for_as_a_stream_of_events_ends_is_told_in_the_next(visit: Visit, shared, slow_end) -> None:
+    page = visit.page
+    page.goto(visit.server)
+    visit.open("Video")
+    page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
+    page.locator("#mien-film video").wait_for()
+    status, predict, cancel = (page.locator(f"#mien-film-{name}") for name in ("status", "predict", "cancel"))
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    for _ in range(2):
+        predict.click()
+        expect(status).to_contain_text("frames analysed", timeout=30_000)
+        cancel.click()
+        expect(status).to_contain_text("Cancelled: nothing of the film is kept.", timeout=20_000)
+    visit.open("Picture")
+    visit.predict(EXAMPLES / "astronaut.jpg")
+    visit.status("1 face found")
+    with page.expect_event("requestfailed", lambda request: "/queue/data?" in request.url):
+        slow_end()
+    assert not said
+
+
+@pytest.mark.slow
+def test_what_the_server_does_not_take_is_said_and_can_be_asked_for_again(visit: Visit, shared) -> None:
+    def refuse(code: int, route) -> None:
+        route.fulfill(status=code, body="busy")
+
+    page, join = visit.page, "**/gradio_api/queue/join?*"
+    page.goto(visit.server)
+    visit.predict(EXAMPLES / "astronaut.jpg")
+    visit.status("1 face found")
+    visit.open("Video")
+    page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
+    page.locator("#mien-film video").wait_for()
+    for tab, name in (("Video", "film"), ("Picture", "picture")):
+        visit.open(tab)
+        status = page.locator(f"#mien-{name}-status")
+        predict = page.locator("#mien-film-predict" if name == "film" else "#mien-predict")
+        for code in (429, 502):
+            page.route(join, partial(refuse, code))
+            predict.click()
+            expect(status).to_contain_text("The server did not answer as it should; try again in a moment.")
+            page.unroute(join)
+            predict.click()
+            expect(status).to_contain_text("frames analysed" if name == "film" else "1 face found", timeout=30_000)
+            if name == "film":
+                page.locator("#mien-film-cancel").click()
+                expect(status).to_contain_text("Cancelled: nothing of the film is kept.")
+
+
 def test_a_film_runs_once_and_not_if_it_was_called_off_before() -> None:
     runs = FilmRuns(None)  # which they need only for work
     first, again = runs.begin("token"), runs.begin("token")
     assert again.is_off and not first.is_off
     runs.end("token", again)
     assert not first.is_off
-    runs.call_off("token")
+    assert runs.call_off("token") is first
     assert first.is_off
-    runs.call_off("early")
+    assert runs.call_off("early") is None
     assert runs.begin("early").is_off
+
+
+@pytest.mark.slow
+def test_of_a_film_that_is_cancelled_nothing_is_told_after_that(client, shared) -> None:
+    with (shared / "media" / "one_face_20s.mp4").open("rb") as file:
+        (own,) = client.post("/gradio_api/upload", files={"files": file}).json()
+    events = [event for event in client.get("/config").json()["dependencies"] if event["backend_fn"]]
+    (run,) = [event["id"] for event in events if len(event["inputs"]) == 4]
+    (call_off,) = [event["id"] for event in events if len(event["inputs"]) == 1 and len(event["outputs"]) > 9]
+
+    def ask(event: int, data: list) -> str:
+        body = {"data": data, "fn_index": event, "session_hash": "mine"}
+        return client.post("/gradio_api/queue/join", json=body).raise_for_status().json()["event_id"]
+
+    film = ask(run, [{"path": own, "meta": {"_type": "gradio.FileData"}}, "all", None, "a token"])
+    cancel, done = None, []
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": "mine"}, timeout=30) as stream:
+        for line in stream.iter_lines():
+            if cancel is None and "frames analysed" in line:
+                cancel = ask(call_off, ["a token"])
+            told = json.loads(line.removeprefix("data: ") or "{}")
+            if told.get("msg") == "process_completed":
+                done.append(told["event_id"])
+            if told.get("msg") == "close_stream":
+                break
+    assert done == [film, cancel]
 
 
 def test_webcam(visit: Visit) -> None:
@@ -655,9 +761,49 @@ def test_errors_of_the_framework_are_problem_documents(client, log, capfd) -> No
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
+@contextmanager
+def events(client: httpx.Client, session: str) -> Iterator[str]:
+    """Yield what a visitor's stream of events says until its last message, and leave it at the end of the context."""
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}, timeout=20) as stream:
+        text, parts = b"", stream.iter_bytes()  # which closes the connection as it is let go
+        for part in parts:
+            text += part
+            if CLOSES in text:
+                break
+        yield text.decode()
+
+
 def told(client: httpx.Client, session: str) -> str:
-    """Return what a visitor's stream of events says, until it ends."""
-    return client.get("/gradio_api/queue/data", params={"session_hash": session}, timeout=20).text
+    """Return what a visitor's stream of events says, and leave it then, as the page does."""
+    with events(client, session) as text:
+        return text
+
+
+def test_an_event_is_taken_when_its_visitor_has_left_the_stream_that_ends(client) -> None:
+    def ask() -> int:
+        body = {"data": [0], "fn_index": 0, "session_hash": "asks-again"}
+        return client.post("/gradio_api/queue/join", json=body).status_code
+
+    assert ask() == 200
+    with ThreadPoolExecutor(1) as pool:
+        with events(client, "asks-again") as first:
+            asked = pool.submit(ask)
+            assert not wait([asked], timeout=0.5).done
+        assert asked.result(20) == 200
+    second = told(client, "asks-again")
+    assert all('"success":true' in text for text in (first, second))
+
+
+def test_who_is_about_to_ask_is_not_forgotten_as_a_stream_ends() -> None:
+    """It is told of its event, and not cut off when the forgotten are swept away."""
+    sessions = Sessions(gradio.Blocks())
+    with sessions.asking("somebody"):
+        with sessions.listening("somebody"):
+            pass
+        assert "somebody" in sessions._since
+    with sessions.listening("somebody"):
+        pass
+    assert "somebody" not in sessions._since
 
 
 def test_events_that_break_are_told_without_a_trace(client, log, capfd) -> None:

@@ -13,7 +13,7 @@ import weakref
 import zlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 import httpx
@@ -524,3 +524,27 @@ def test_pixels_go_with_the_answer_and_with_whoever_has_left():
     finally:
         gc.enable()
         engine.stop()
+
+
+def test_of_too_many_connections_the_idle_are_closed_and_those_at_work_go_on(monkeypatch):
+    most = 8
+    monkeypatch.setattr("mien.serve.server._CONNECTIONS", most)
+    with app_running(Settings(page=False)) as (address, server), ExitStack() as held:
+        idle = [held.enter_context(connected(address)) for _ in range(3 * most)]
+        answer_of(idle[0])  # until it is closed
+        assert httpx.get(address + "/healthz").status_code == 200
+        busy = [held.enter_context(connected(address)) for _ in range(most)]
+        head = b"POST /v1/analyze HTTP/1.1\r\nHost: me\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\n"
+        for connection in busy:
+            connection.sendall(head)
+        for connection in idle:
+            answer_of(connection)
+        while sum(one.cycle is not None for one in server.server_state.connections) < most:
+            time.sleep(0.01)
+        with connected(address) as late:
+            head, _, body = answer_of(late).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+        assert "too many connections" in json.loads(body)["detail"]
+        for connection in busy:
+            connection.sendall(b"no photo!")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 4")

@@ -214,7 +214,7 @@ def test_each_fault_does_what_it_says():
                 spoiled = spoil(colour, random)
                 assert (spoiled.shape, spoiled.dtype) == (colour.shape, np.uint8)
                 assert not np.array_equal(spoiled, colour)
-    dark, bright = (spoil(picture, random) for spoil in FAULTS["brightness ±30 %"])
+    dark, bright = (spoil(picture, random) for spoil in FAULTS["brightness ±30%"])
     assert dark[9, 9] == round(0.7 * picture[9, 9])
     assert bright.max() == 255
     left, right = (spoil(picture, random).astype(float) for spoil in FAULTS["roll ±15°"])
@@ -231,5 +231,5 @@ def test_faults_are_the_same_at_every_call(data):
     assert (clean.fault, clean.accuracy, clean.fall) == ("none", 97.5, 0.0)
     by_fault = {entry.fault: entry for entry in once if entry.labels == "labels"}
     assert by_fault["half resolution"].fall == pytest.approx(0.0)  # even faces have nothing to lose
-    assert by_fault["brightness ±30 %"].accuracy == 50.0  # all dark: the worse of the two
-    assert by_fault["brightness ±30 %"].fall == pytest.approx(47.5)
+    assert by_fault["brightness ±30%"].accuracy == 50.0  # all dark: the worse of the two
+    assert by_fault["brightness ±30%"].fall == pytest.approx(47.5)

@@ -38,7 +38,7 @@ def compare(
     """Compare models on the same faces, and say whether they differ.
 
     It prints accuracy, macro-F1, calibration, speed and size of each. Each is held against the first: by how much it
-    is more often right, with the paired interval of 95 %, and how likely a difference as large is between equals
+    is more often right, with the paired interval of 95%, and how likely a difference as large is between equals
     (exact test of McNemar). Choose models on another split than the one you report.
 
     Examples:

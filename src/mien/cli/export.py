@@ -55,7 +55,7 @@ def export(
         typer.echo(f"  temperature of {name}: {temperature:.3f}, fitted on {report.validation}", err=True)
     for score in report.scores:
         typer.echo(
-            f"  {score.labels}, {set_name(score.emotions)}, {score.split}, one pass: {score.accuracy:.2f} % of "
+            f"  {score.labels}, {set_name(score.emotions)}, {score.split}, one pass: {score.accuracy:.2f}% of "
             f"{score.n}, calibration error {score.reliability.error:.3f}",
             err=True,
         )

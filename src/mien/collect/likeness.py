@@ -27,8 +27,8 @@ FACE_SIDE = 40
 SAME = 0.96
 """Correlation of the pixels from which on two faces are one photograph.
 
-Of 273 faces of FER2013's that were enlarged, pasted into larger pictures, saved as JPEG and found there, 90 % are
-known again; of such pictures made smaller by 0.7 and saved again, 97 %. Of the other 980,000 pairs among the same
+Of 273 faces of FER2013's that were enlarged, pasted into larger pictures, saved as JPEG and found there, 90% are
+known again; of such pictures made smaller by 0.7 and saved again, 97%. Of the other 980,000 pairs among the same
 pictures the ten that are above are one photo twice in FER2013, and those just below are two.
 """
 

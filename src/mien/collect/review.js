@@ -131,7 +131,7 @@ function show(i) {
       bar.style.setProperty("width", `${100 * score}%`);
       bar.style.setProperty("background", colours[name]);
       track.append(bar);
-      return [make("dt", name), track, make("dd", `${Math.round(100 * score)} %`, "much")];
+      return [make("dt", name), track, make("dd", `${Math.round(100 * score)}%`, "much")];
     }));
   const said = [face.title, face.author && `by ${face.author}`, face.licence, face.query && `found by “${face.query}”`];
   const from = said.filter(Boolean).join(" · ") || face.file;

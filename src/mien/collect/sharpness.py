@@ -20,7 +20,7 @@ What is lost below this size no model of mien sees.
 BLURRED = 50.0
 """Below this, expressions are hard to tell by eye, looked at for 100 faces at 3 to 400.
 
-FER2013's faces lie at 390 (1 %) to 1970 (median); portraits of 100 pixels, blurred by a Gaussian of 2 pixels, at 80
+FER2013's faces lie at 390 (1%) to 1970 (median); portraits of 100 pixels, blurred by a Gaussian of 2 pixels, at 80
 to 270, of 3 pixels at 30 to 100. Dim and flat faces of a film of the size of 60 pixels begin at 60.
 """
 

@@ -135,7 +135,7 @@ def _scores(claims: Sequence[Claim]) -> Iterator[str]:
         "and calibration error are those of one pass.",
     ]
     if any(_interval(claim) for claim in claims):
-        notes.append("Interval: the middle 95 % of the accuracy when the faces are drawn again.")
+        notes.append("Interval: the middle 95% of the accuracy when the faces are drawn again.")
     yield _list(notes)
     chosen_on = next((split for split in splits if split in _TO_CHOOSE_BY), None)
     if chosen_on is not None and len(splits) > 1:
@@ -217,17 +217,17 @@ def _limits(metadata: Metadata, claims: Sequence[Claim]) -> Iterator[str]:
         where = f"By the labels {_code(claim.get('labels', ''))} on {_code(claim.get('split', ''))}"
         if recall := _recall(claim):
             worst = sorted(recall, key=lambda emotion: recall[emotion])[:_WEAKEST]
-            named = ", ".join(f"{_text(emotion)} ({_number(recall[emotion], 2)} %)" for emotion in worst)
+            named = ", ".join(f"{_text(emotion)} ({_number(recall[emotion], 2)}%)" for emotion in worst)
             lines.append(f"{where} it names these worst: {named} of the faces that are so labelled.")
         elif _is_number(f1 := claim.get("macro_f1")) and f1 < claim["accuracy"]:
             lines.append(
-                f"{where} the mean F1 of the emotions is {_number(f1, 2)} %, below the accuracy of "
-                f"{_number(claim['accuracy'], 2)} %: the rarer emotions are named worse than the frequent ones. "
+                f"{where} the mean F1 of the emotions is {_number(f1, 2)}%, below the accuracy of "
+                f"{_number(claim['accuracy'], 2)}%: the rarer emotions are named worse than the frequent ones. "
                 "`mien evaluate` tells which."
             )
         lines += [
-            f"{where} the accuracy is {_number(claim['accuracy'], 2)} % on all faces, and "
-            f"{_number(other['accuracy'], 2)} % on those without a copy in the training split."
+            f"{where} the accuracy is {_number(claim['accuracy'], 2)}% on all faces, and "
+            f"{_number(other['accuracy'], 2)}% on those without a copy in the training split."
             for other in claims
             if _twin(claim, other) and other["accuracy"] < claim["accuracy"]
         ]

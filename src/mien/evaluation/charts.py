@@ -45,7 +45,7 @@ def draw_confusion(score: Score, file: Path) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("answered")
     axes.set_ylabel(f"labelled ({score.labels})")
-    axes.set_title(f"{score.labels}, {set_name(score.emotions)}: {score.accuracy:.1f} % of {score.n} faces")
+    axes.set_title(f"{score.labels}, {set_name(score.emotions)}: {score.accuracy:.1f}% of {score.n} faces")
     figure.colorbar(image, ax=axes, label="% of the faces with the label (and how many)", shrink=0.85)
     figure.savefig(file, dpi=130)
 

@@ -32,7 +32,7 @@ class Contender:
         model: its identity.
         output: that was asked.
         accuracy, macro_f1: in percent.
-        interval: of 95 % of the accuracy, as in `Score`.
+        interval: of 95% of the accuracy, as in `Score`.
         ece: expected calibration error, 0 to 1.
         recall: by emotion, in percent; emotions without a face are left out.
         milliseconds: a face, in batches of 64: the median of five.
@@ -58,7 +58,7 @@ class Pair:
     Attributes:
         model: its identity.
         difference: its accuracy less that of the first, in points.
-        interval: of 95 % of that, where the same faces are drawn for both (paired bootstrap; Efron, 1979).
+        interval: of 95% of that, where the same faces are drawn for both (paired bootstrap; Efron, 1979).
         b: faces that only the first names rightly.
         c: faces that only this one does.
         p: of the exact test of McNemar (1947): the two-sided binomial one of b in b + c at one half.
@@ -177,7 +177,7 @@ def mcnemar(b: int, c: int) -> float:
 
 
 def paired_interval(b: int, c: int, n: int) -> tuple[float, float]:
-    """Return the percentile interval of 95 % of (c - b) / n, in points.
+    """Return the percentile interval of 95% of (c - b) / n, in points.
 
     Drawing n faces with replacement and counting those that only one model names rightly is multinomial.
     """

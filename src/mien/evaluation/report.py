@@ -40,7 +40,7 @@ _NOTES = (
     "A set counts the faces whose label lies in it, with the scores renormalised over it.",
     "deduplicated: without the faces of which a copy is among the training pictures.",
     "One pass is what `mien analyze` does; flip averages the answers to the face and to its mirror image.",
-    "In brackets: the middle 95 % when the faces are drawn again.",
+    "In brackets: the middle 95% when the faces are drawn again.",
     "ECE: the expected calibration error, over 15 bins of equal width.",
 )
 

@@ -135,10 +135,10 @@ def _lit(share: float) -> Spoil:
 
 
 FAULTS: dict[str, tuple[Spoil, ...]] = {
-    "box jitter ±10 %": (_jittered,),
+    "box jitter ±10%": (_jittered,),
     "roll ±15°": (_rolled(-ROLL), _rolled(ROLL)),
     "JPEG quality 30": (_compressed,),
     "half resolution": (_halved,),
-    "brightness ±30 %": (_lit(1 - BRIGHTNESS), _lit(1 + BRIGHTNESS)),
+    "brightness ±30%": (_lit(1 - BRIGHTNESS), _lit(1 + BRIGHTNESS)),
 }
 """What can be wrong with a crop; where there are two directions, the worse counts."""

@@ -37,7 +37,7 @@ class Score:
         flip: whether each answer is averaged with that to the mirrored face.
         n: faces.
         accuracy: share of faces whose label is named, in percent.
-        interval: of 95 % of the accuracy, in percent.
+        interval: of 95% of the accuracy, in percent.
         macro_f1: mean over the emotions of the harmonic mean of precision and recall, in percent.
         recall: by emotion, share of its faces that are named so, in percent; emotions without a face are left out.
         confusion: counts (k, k), a row for each label, a column for each answer, in the order of `emotions`.
@@ -215,7 +215,7 @@ def macro_f1(confusion: NDArray[np.int64]) -> float:
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Return the score interval of 95 % (Wilson, 1927) of `hits` in `n`, in percent; it holds for small n, too."""
+    """Return the score interval of 95% (Wilson, 1927) of `hits` in `n`, in percent; it holds for small n, too."""
     z = 1.959964
     share = hits / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)

@@ -28,7 +28,7 @@ _DRAWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """The faces with one value of a column: how many, the accuracy and its interval of 95 %, in percent."""
+    """The faces with one value of a column: how many, the accuracy and its interval of 95%, in percent."""
 
     value: str
     n: int

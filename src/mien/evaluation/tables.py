@@ -49,7 +49,7 @@ def slices_title(of_column: Slices) -> str:
 
 def slices_table(of_column: Slices) -> Table:
     """Return a row for each value of a column."""
-    return (one_line(of_column.column), "n", "accuracy %", "95 % (Wilson)"), [
+    return (one_line(of_column.column), "n", "accuracy %", "95% (Wilson)"), [
         (one_line(one.value), str(one.n), f"{one.accuracy:.2f}", f"{one.interval[0]:.1f} to {one.interval[1]:.1f}")
         for one in of_column.slices
     ]

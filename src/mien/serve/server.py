@@ -6,6 +6,7 @@ import asyncio
 import socket
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -19,12 +20,17 @@ from mien.serve.settings import MEGABYTE, Settings
 _HEAD = 10.0  # seconds for the head of a request
 _READS = 30.0  # seconds in which a client has to read something of an answer that waits for it
 _READS_AT_END = 5.0  # the same, once the server stops
+_CONNECTIONS = 400  # each has a file handle, and one more as it uploads; 1024 is what processes are commonly allowed
 _GRACE = 5  # seconds that answers have on top of the time for their work when the server stops
 
 
 class _Protocol(H11Protocol):
-    """Closes connections on which a request's head comes too slowly, or whose client does not read its answer."""
+    """Closes connections on which a request's head comes too slowly, or whose client does not read its answer.
 
+    Of too many, it closes the one that has been idle for longest.
+    """
+
+    _since = 0.0  # when something came last
     _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _stopping = False
@@ -32,7 +38,21 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)  # tells of anything that the client has not taken yet
+        self._since = self.loop.time()
         self._watch()
+        if len(self.connections) > _CONNECTIONS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        closing = [one for one in self.connections if one.transport.is_closing()]
+        if len(self.connections) - len(closing) <= _CONNECTIONS:
+            return
+        others = [one for one in self.connections.difference({self}, closing) if isinstance(one, _Protocol)]
+        idle = [one for one in others if one.cycle is None or one.cycle.response_complete]
+        if idle:
+            min(idle, key=lambda one: one._since).transport.close()
+        else:
+            self._answer(Problem(503, "the server has too many connections; try again in a moment"))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -53,14 +73,19 @@ class _Protocol(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return
-        problem = Problem(400, "this is no HTTP request that can be read").response()
-        headers = [*problem.raw_headers, (b"connection", b"close")]
-        start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-        for event in (start, h11.Data(data=bytes(problem.body)), h11.EndOfMessage()):
+        self._answer(Problem(400, "this is no HTTP request that can be read"))
+
+    def _answer(self, problem: Problem) -> None:
+        """Answer what is no request, or none yet, and close the connection."""
+        response, status = problem.response(), HTTPStatus(problem.status)
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        start = h11.Response(status_code=status, headers=headers, reason=status.phrase.encode())
+        for event in (start, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        self._since = self.loop.time()
         super().data_received(data)
         if self.transport.get_protocol() is self:  # a WebSocket has another by now
             self._watch()

@@ -152,5 +152,5 @@ def _shares(bars: Axes, person: Person, y: float, row: float) -> None:
             linewidth=0.6,
         )
         x += person.share(emotion)
-    told = ", ".join(f"{emotion} {100 * person.share(emotion):.0f} %" for emotion in person.ranked()[:2])
+    told = ", ".join(f"{emotion} {100 * person.share(emotion):.0f}%" for emotion in person.ranked()[:2])
     bars.text(0.0, y + row / 2 + 0.11, told, size=8.5, va="center", color=INK, **TEXT)

@@ -22,8 +22,8 @@ _MARGIN = 0.15
 
 
 def percent(share: float, places: int = 1) -> str:
-    """Return a share as it is shown everywhere on the page: 93.1 %, on one line."""
-    return f"{100 * share:.{places}f}\N{NO-BREAK SPACE}%"
+    """Return a share as it is shown everywhere: 93.1%."""
+    return f"{share:.{places}%}"
 
 
 def colour(emotion: Emotion) -> str:

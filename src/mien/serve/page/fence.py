@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.serve.guard import PAGE, UPLOAD, path_of
 from mien.serve.page.answers import Answer
 from mien.serve.page.sessions import Sessions
+from mien.serve.page.streams import Streams
 from mien.serve.page.transfers import Transfers
 from mien.serve.page.uploads import Uploads
 from mien.serve.problems import NOTHING, Problem
@@ -49,12 +50,12 @@ class Fence:
             app: Gradio's.
             uploads: the only files that there are.
             events: how many values each event takes that the page can send.
-            sessions: who has sent some.
+            sessions: those who send some.
 
         """
         self._app = app
         self._uploads, self._transfers = uploads, Transfers(uploads)
-        self._events, self._sessions = events, sessions
+        self._events, self._streams = events, Streams(sessions)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with a problem document."""
@@ -70,19 +71,12 @@ class Fence:
             if own is not None:
                 await answer.of(own, scope, receive)
                 return
-            checked = await self._checked(scope, receive)
-            with self._listening(scope):
-                await answer.of(self._app, scope, checked)
+            checked, app = await self._checked(scope, receive)
+            await answer.of(app, scope, checked)
         except Problem as error:
             if answer.begun:
                 raise
             await error.response()(scope, receive, send)
-
-    def _listening(self, scope: Scope) -> AbstractContextManager[None]:
-        sessions = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [])
-        if path_of(scope) == _STREAM and sessions and _SESSION.fullmatch(sessions[0]):
-            return self._sessions.listening(sessions[0])
-        return nullcontext()
 
     async def _transferred(self, scope: Scope, receive: Receive) -> ASGIApp | None:
         """Return the answer to a request that is about files alone; Gradio has no part in these.
@@ -100,8 +94,8 @@ class Fence:
             return self._transfers.down(path.removeprefix(_FILE))
         return None
 
-    async def _checked(self, scope: Scope, receive: Receive) -> Receive:
-        """Return how the body is to be read.
+    async def _checked(self, scope: Scope, receive: Receive) -> tuple[Receive, ASGIApp]:
+        """Return how the body is to be read, and what answers.
 
         Raises:
             Problem: the request is none of the page's, or names what is not here.
@@ -115,7 +109,8 @@ class Fence:
             # of what is shown at other paths, Gradio reads nothing that could be an address: links may carry any
             if path.startswith(PAGE) and any(_SCHEME.match(part.partition("=")[2]) for part in query.split("&")):
                 raise Problem(403, "nothing is fetched from other addresses")
-            return receive
+            listener = _listener(scope) if path == _STREAM else None
+            return receive, partial(self._streams.tell, self._app, listener) if listener else self._app
         if scope["method"] != "POST" or path.rstrip("/") not in _WRITABLE:
             raise Problem(403, "the page does not offer this; programs use /v1")
         body = await _read(receive)
@@ -124,12 +119,13 @@ class Fence:
         except (ValueError, RecursionError) as error:
             raise Problem(400, "the body is not JSON") from error
         self._check_files(event)
+        app = self._app
         if path.rstrip("/") == _EVENT:
-            self._check_event(event)
-        return _replay(json.dumps(event).encode(), receive)
+            app = partial(self._streams.join, app, self._visitor(event))
+        return _replay(json.dumps(event).encode(), receive), app
 
-    def _check_event(self, event: object) -> None:
-        """Refuse what Gradio would break on, and what it would have to remember too much for."""
+    def _visitor(self, event: object) -> str:
+        """Return whose event it is; refuse what Gradio would break on."""
         number = event.get("fn_index") if isinstance(event, dict) else None
         takes = self._events.get(number) if type(number) is int else None
         if takes is None:
@@ -140,7 +136,7 @@ class Fence:
         session = event.get("session_hash") if isinstance(event, dict) else None
         if not isinstance(session, str) or not _SESSION.fullmatch(session):
             raise Problem(422, "session_hash: it has letters, digits and dashes, 64 at most")
-        self._sessions.begin(session)
+        return session
 
     def _check_files(self, event: object) -> None:
         """Refuse files and addresses that are not this server's; the rest of the addresses Gradio makes itself."""
@@ -157,6 +153,12 @@ class Fence:
         """Whether an address is that of a file here; its host, which proxies change, does not matter."""
         _, marker, path = unquote(urlsplit(url).path).partition(_FILE)
         return bool(marker) and self._uploads.holds(path)
+
+
+def _listener(scope: Scope) -> str | None:
+    """Return who wants to be told of events."""
+    named = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
+    return named if _SESSION.fullmatch(named) else None
 
 
 def _strings(value: object) -> Iterator[tuple[Any, str, str]]:

@@ -16,7 +16,7 @@ from mien.serve.jobs import FilmJobs, Job
 from mien.serve.page import faces
 from mien.serve.page.choices import chosen
 from mien.serve.page.film_run import FilmRuns
-from mien.serve.page.outcome import Changes, Outcome, outcome
+from mien.serve.page.outcome import FAILED, Changes, Outcome, outcome
 from mien.serve.page.uploads import Uploads, file_name
 from mien.serve.problems import Problem, stopping
 from mien.serve.stop import Stop
@@ -36,6 +36,11 @@ _BEGIN = """() => {
   window.mienShow?.("mien-film-status");
   const update = (change) => ({ __type__: "update", ...change });
   return [%s, update({ interactive: false }), update({ visible: true })];
+}"""
+
+_FAILED = """() => {
+  const update = (change) => ({ __type__: "update", ...change });
+  return [%s, update({ interactive: true }), update({ visible: false })];
 }"""
 
 
@@ -65,8 +70,8 @@ def film_tab(*, jobs: FilmJobs, uploads: Uploads, stop: Stop, emotions: gr.Radio
                 yield {tab.shown.status: progress(job)}
                 await asyncio.sleep(_EVERY)
             if job is None or film.is_off:
-                yield {tab.shown.status: _CANCELLED}
-            elif job.cancelled:
+                return  # and then who called it off says so
+            if job.cancelled:
                 yield tab.idle(_CANCELLED)
             elif job.results is None or not job.summary:
                 yield tab.idle(faces.problem(job.error) if job.error else faces.note("Nobody was seen in this film."))
@@ -78,7 +83,9 @@ def film_tab(*, jobs: FilmJobs, uploads: Uploads, stop: Stop, emotions: gr.Radio
             runs.end(token, film)
 
     async def call_off(token: object) -> Changes:
-        await asyncio.to_thread(runs.call_off, str(token))
+        film = await asyncio.to_thread(runs.call_off, str(token))
+        if film is not None:
+            await film.ended()
         return tab.idle(_CANCELLED)
 
     tab.wire(run, call_off, emotions=emotions, model=model)
@@ -135,7 +142,7 @@ class _Tab:
         )
         outputs: list[Any] = [self.shown.status, self.shown.found, *self.shown.downloads]
         outputs += [self.predict, self.cancel, self.annotated, self.timeline, self.summary]
-        self.predict.click(
+        asked = self.predict.click(
             run,
             js="(film, emotions, model) => [film, emotions, model, window.mienFilm]",
             inputs=[self.film, emotions, model, self.token],
@@ -145,6 +152,12 @@ class _Tab:
             show_progress="hidden",
             concurrency_limit=None,  # how many films there may be, the jobs say, and at once
             trigger_mode="multiple",
+        )
+        asked.failure(  # of whatever else goes wrong, `run` tells
+            None,
+            js=_FAILED % json.dumps(FAILED),
+            outputs=[self.shown.status, self.predict, self.cancel],
+            api_visibility="private",
         )
         self.cancel.click(
             call_off,

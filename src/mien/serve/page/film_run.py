@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from pathlib import Path
 
 from mien.serve.jobs import FilmJobs, Job
@@ -12,6 +13,7 @@ from mien.serve.problems import Problem
 
 _PART = 1 << 20
 _OFTEN = 0.1  # seconds between looks at whether it was called off
+_ENDS = 5.0  # seconds for a run to end once it is called off
 _REMEMBERED = 256  # films that were called off before they came
 
 
@@ -45,9 +47,10 @@ class FilmRuns:
             if self._runs.get(token) is run:
                 del self._runs[token]
         run.call_off()
+        run.end()
 
-    def call_off(self, token: str) -> None:
-        """Call a run off, whether it has begun or not."""
+    def call_off(self, token: str) -> FilmRun | None:
+        """Call a run off, whether it has begun or not, and return it if it has."""
         with self._guard:
             run = self._runs.get(token)
             if run is None:
@@ -56,6 +59,7 @@ class FilmRuns:
                 self._early.popitem(last=False)
         if run is not None:
             run.call_off()
+        return run
 
 
 class FilmRun:
@@ -66,6 +70,7 @@ class FilmRun:
         self._jobs = jobs
         self._job: Job | None = None
         self._off = threading.Event()
+        self._ended = asyncio.Event()
 
     @property
     def is_off(self) -> bool:
@@ -76,6 +81,15 @@ class FilmRun:
         """Leave off, and let go of the job and all that came of it; not to be undone."""
         self._off.set()
         self._let_go()
+
+    def end(self) -> None:
+        """Let those go on who wait for its end; on the event loop's thread only."""
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Return once its visitor is told no more of it, or that takes too long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), _ENDS)
 
     async def start(self, path: Path, *, name: str, model: str | None, emotions: str | None) -> Job | None:
         """Make it a job; None if it was called off before.

@@ -14,6 +14,9 @@ from mien.serve.page import faces
 Changes = dict[Any, object]
 """New values of components."""
 
+FAILED = faces.problem("the server did not answer as it should; try again in a moment")
+"""What is said of an event that the server did not take, or broke on."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:

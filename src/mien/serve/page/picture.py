@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.results import Frame, Result
 from mien.serve.page import faces
 from mien.serve.page.choices import chosen
-from mien.serve.page.outcome import Changes, outcome
+from mien.serve.page.outcome import FAILED, Changes, outcome
 from mien.serve.page.uploads import Uploads, file_name
 from mien.serve.picture_work import PictureWork
 from mien.serve.problems import Problem
@@ -65,7 +65,7 @@ def picture_tab(*, pictures: PictureWork, uploads: Uploads, emotions: gr.Radio, 
             return only(faces.problem(str(error)))
         return {**shown.all(found(result), files), annotated: str(drawn), numbers: cards}
 
-    predict.click(
+    asked = predict.click(
         run,
         inputs=[picture, emotions, model],
         outputs=[shown.status, shown.found, annotated, numbers, *shown.downloads],
@@ -75,7 +75,10 @@ def picture_tab(*, pictures: PictureWork, uploads: Uploads, emotions: gr.Radio, 
         show_progress_on=shown.status,
         concurrency_limit=8,
         trigger_mode="once",
-    ).then(None, js=shown.show, api_visibility="private")
+    )
+    failed = f"() => {json.dumps(FAILED)}"
+    asked.failure(None, js=failed, outputs=[shown.status], api_visibility="private")
+    asked.then(None, js=shown.show, api_visibility="private")
 
 
 def found(result: Result) -> str:

@@ -28,20 +28,29 @@ class Sessions:
         """Watch over those of `page`."""
         self._page = page
         self._since: dict[str, float] = {}  # since when nobody listens, or somebody does
+        self._asking: Counter[str] = Counter()  # events that Gradio may not know yet
         self._listeners: Counter[str] = Counter()
 
-    def begin(self, session: str) -> None:
-        """Take note of an event.
+    @contextmanager
+    def asking(self, session: str) -> Iterator[None]:
+        """Know that Gradio is being asked for an event.
 
         Raises:
             Problem: there are too many visitors, or this one has too many events (429).
 
         """
-        if len(self._pending(session)) >= _EVENTS:
+        if len(self._pending(session)) + self._asking[session] >= _EVENTS:
             raise busy("you have asked for too much at once; try again in a moment")
         if session not in self._since and len(self._since) >= _MOST:
             raise busy("the page has too many visitors; try again in a moment", seconds=10)
         self._since[session] = time.monotonic()
+        self._asking[session] += 1
+        try:
+            yield
+        finally:
+            self._asking[session] -= 1
+            if not self._asking[session]:
+                del self._asking[session]
 
     @contextmanager
     def listening(self, session: str) -> Iterator[None]:
@@ -53,7 +62,7 @@ class Sessions:
             self._listeners[session] -= 1
             if not self._listeners[session]:
                 del self._listeners[session]
-                if self._pending(session):
+                if self._pending(session) or session in self._asking:
                     self._since[session] = time.monotonic()  # the next may be about to be fetched
                 else:
                     self._forget(session)

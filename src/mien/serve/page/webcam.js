@@ -9,7 +9,7 @@ const small = document.createElement("canvas");
 
 let media = null, socket = null, waiting = false, sentAt = 0, answers = [], spokenAt = 0, spoken = "", run = 0;
 
-const percent = (share, places = 1) => (100 * share).toFixed(places) + "\u00a0%"; // on one line
+const percent = (share, places = 1) => (100 * share).toFixed(places) + "%";
 
 function say(text, problem = false) {
   words.textContent = text;

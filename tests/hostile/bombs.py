@@ -58,7 +58,7 @@ def _largest() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "webp.webp", partial(_blank, "WEBP", "RGB", int(_BELOW / 2**0.5), method=0, quality=1)
     yield "webp-of-transparency.webp", partial(_blank, "WEBP", "RGBA", int(_BELOW / 2**0.5), method=0, lossless=True)
     yield "jpeg2000.jpg", partial(_blank, "JPEG2000", "RGB", _BELOW // 2)
-    yield "avif.avif", partial(_blank, "AVIF", "RGB", _BELOW, speed=10)
+    yield "avif.avif", partial(_blank, "AVIF", "RGB", int(_BELOW / 1.25**0.5), speed=10)
     if find_spec("pillow_heif") is not None:
         yield "heic.heic", _heic
 

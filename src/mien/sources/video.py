@@ -13,6 +13,7 @@ from mien.errors import SourceError
 from mien.results import Frame
 from mien.sources.container import reason, stated_duration, stated_rate, video_stream
 from mien.sources.conversion import Converter
+from mien.sources.freed import give_back
 from mien.sources.naming import source_error
 from mien.sources.segments import Borders, Segment, plan
 from mien.sources.selection import Selection, Verdict
@@ -37,6 +38,8 @@ _BROADCAST = frozenset({"mpegts", "mpeg"})  # recordings of it begin anywhere: w
 _AMISS = 1.0  # seconds that a stated length may be wrong by
 
 _TS_PACKETS = (188, 192, 204)
+
+_LARGE = 2_000_000  # pixels of a frame; a decoder holds a dozen of them, and what it frees would lie about
 
 _USUAL_RATE = 25.0  # frames a second, where a film states neither times nor a rate
 
@@ -121,6 +124,8 @@ class Film:
                 self._converter.check_size(self._stream.width, self._stream.height, self._name)
         except BaseException:
             self._container.close()
+            self.__dict__.pop("_stream", None)
+            give_back()  # to open a film is to decode some of it
             raise
         self._clock = Clock(self._stream, (self._container.start_time or 0) / 1e6)
         self._form = self._container.format.name.split(",")[0]
@@ -138,7 +143,11 @@ class Film:
     def close(self) -> None:
         """Let go of the file and of the decoder's threads."""
         self._container.close()
-        self.__dict__.pop("_stream", None)
+        stream = self.__dict__.pop("_stream", None)
+        large = stream is not None and stream.width * stream.height >= _LARGE
+        del stream
+        if large:
+            give_back()
 
     def segments(self, selection: Selection) -> list[Segment]:
         """Return the parts of the film that can be looked at each on its own; none where there are not two.

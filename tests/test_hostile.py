@@ -26,12 +26,16 @@ from mien.sources.folder import FILM_SUFFIXES, SUFFIXES
 import hostile
 from conftest import ROOT
 from hostile import Case, Ends
+from hostile.films import film
 
 SECONDS = 2.0
 """Of computing, up to the next answer. The machine that tests run on may be busy with others, whence BUSY."""
 BUSY = 2.0
 MEGABYTES = 600
 PATIENCE = 1800
+
+LIBTIFF = re.compile(r"(tempfile\.tif|(Fax3|ZIP|ZSTD|LZW|PackBits|Old|O?JPEG|LogLuv|TIFF)\w*): ")
+"""What its lines begin with: the name of one of its functions, or that which Pillow gives to every file."""
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
 SIZES = [pytest.param("few", id="few"), pytest.param("all", id="all", marks=pytest.mark.slow)]
@@ -150,13 +154,24 @@ def test_the_command_line(cases, folder, tmp_path):
     assert sorted(line for line in lines if line.startswith("mien: ")) == sorted(f"mien: {error}" for error in told)
     # what libtiff says, it writes on standard error itself, and nobody can have it say so elsewhere
     others = [line for line in lines if not line.startswith("mien: ")]
-    assert not [
-        line for line in others if re.match(r"(Fax3|ZIP|LZW|PackBits|Old|JPEG|LogLuv|TIFF)\w*: ", line) is None
-    ]
+    assert not [line for line in others if LIBTIFF.match(line) is None]
     seconds = used.ru_utime + used.ru_stime
     print(f"{len(cases)} files; {seconds:.0f} s of computing; at most {used.ru_maxrss >> 10} MB")
     assert seconds < SECONDS * len(cases)
     assert used.ru_maxrss >> 10 < MEGABYTES
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="what one process has taken cannot be told here")
+def test_a_film_far_above_the_limit_is_refused_before_a_frame_of_it_takes_room(tmp_path):
+    path, said = tmp_path / "film.mp4", tmp_path / "said"
+    path.write_bytes(film(frames=2, size=(8896, 8896), blank=True))
+    with said.open("w") as errors:
+        code = "import sys; from mien.sources import read_picture; read_picture(sys.argv[1])"
+        status, _, used = measured([sys.executable, "-c", code, path], errors)
+    assert status == 1
+    assert "8896x8896 is 79 million pixels, over the limit" in said.read_text()
+    assert used.ru_maxrss >> 10 < 150  # one of its frames has 119, and its decoder would hold several
 
 
 class Service:

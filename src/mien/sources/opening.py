@@ -17,12 +17,6 @@ from mien.errors import MissingExtraError
 from mien.sources.naming import source_error
 from mien.sources.tags import bound_tags
 
-MAX_PIXELS = 50_000_000
-"""A picture with more pixels is refused unless the limit is raised: decoding takes some eight bytes a pixel."""
-
-MAX_FILM_PIXELS = 16_000_000
-"""So is a film whose frames have more, unless another limit is set for both: a decoder holds a dozen frames."""
-
 MAX_BYTES = 1 << 30
 """What comes from a pipe is read to its end before it is decoded, up to so much."""
 
@@ -52,7 +46,7 @@ HEAD = 1024
 GIF_PIXELS = 100_000_000
 """Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
 
-_WEIGHTS = {"AVIF": 1.25, "WEBP": 2, "JPEG2000": 4}
+_WEIGHTS = {"AVIF": 1.5, "WEBP": 2.5, "JPEG2000": 4}
 """How many pixels one counts for in formats whose decoders take so many times the memory, or the time, of others."""
 
 _PASSES = 50

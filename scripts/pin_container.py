@@ -4,7 +4,8 @@
     python scripts/pin_container.py
 
 requirements/serve.txt is what `mien[serve]` needs, requirements/build.txt what makes the wheel of mien itself; their
-versions are those of constraints.txt. It has to be run again where that file or pyproject.toml changes; a test says so.
+versions are those of constraints.txt. It has to be run again where that file or pyproject.toml changes; a test says
+so.
 """
 
 from __future__ import annotations

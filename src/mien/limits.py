@@ -1,4 +1,4 @@
-"""How large a picture may be unless somebody raises it: the same in the library, for every verb and in the service."""
+"""How large a picture may be unless somebody raises it: alike in the library, for every verb and in the service."""
 
 from __future__ import annotations
 

@@ -6,17 +6,13 @@ Each ends with results or an error of one line, in bounded time and memory, and 
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
 
 import httpx
 import pytest
@@ -111,34 +107,40 @@ def test_the_library(cases, folder):
     print(f"largest {largest['megabytes']} MB ({largest['name']})")
 
 
-def measured(command: Sequence[object], errors: IO[str]) -> tuple[int, str, resource.struct_rusage]:
-    """Run a command; return its status, what it printed, and what it and its own children took, but no others.
+MEASURE = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as told:
+    json.dump([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss >> 10], told)
+"""
 
-    Memory is that of the largest of these processes.
+
+def measured(command: Sequence[object], folder: Path) -> tuple[int, str, str, float, int]:
+    """Run a command; return its status, what it printed and said, and the seconds and megabytes that it took.
+
+    What it took is its own and that of its children, memory that of the largest of them. A small process stands
+    between it and this one, of which it would have the memory to begin with.
     """
-    with (
-        TemporaryFile("w+") as printed,
-        subprocess.Popen(command, stdout=printed, stderr=errors, env=ENVIRONMENT) as process,
-    ):
-        ends = threading.Timer(PATIENCE, process.kill)
-        ends.start()
-        try:
-            _, status, used = os.wait4(process.pid, 0)
-        finally:
-            ends.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
-        printed.seek(0)
-        return process.returncode, printed.read(), used
+    told = folder / "told"
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, told, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+        env=ENVIRONMENT,
+    )
+    status, seconds, megabytes = json.loads(told.read_text())
+    return status, done.stdout, done.stderr, seconds, megabytes
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="what one process has taken cannot be told here")
 def test_the_command_line(cases, folder, tmp_path):
-    out, said = tmp_path / "results.jsonl", tmp_path / "said"
+    out = tmp_path / "results.jsonl"
     command = [sys.executable, "-m", "mien", "analyze", folder.parent, "--recursive", "--out", out]
-    with said.open("w") as errors:
-        status, printed, used = measured(command, errors)
-    errors = said.read_text()
+    status, printed, errors, seconds, megabytes = measured(command, tmp_path)
     assert (status, printed) == (1, ""), errors[-3000:]
     records: dict[str, list[dict]] = {}
     for record in map(json.loads, out.read_text().splitlines()):
@@ -155,23 +157,21 @@ def test_the_command_line(cases, folder, tmp_path):
     # what libtiff says, it writes on standard error itself, and nobody can have it say so elsewhere
     others = [line for line in lines if not line.startswith("mien: ")]
     assert not [line for line in others if LIBTIFF.match(line) is None]
-    seconds = used.ru_utime + used.ru_stime
-    print(f"{len(cases)} files; {seconds:.0f} s of computing; at most {used.ru_maxrss >> 10} MB")
+    print(f"{len(cases)} files; {seconds:.0f} s of computing; at most {megabytes} MB")
     assert seconds < SECONDS * len(cases)
-    assert used.ru_maxrss >> 10 < MEGABYTES
+    assert megabytes < MEGABYTES
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="what one process has taken cannot be told here")
 def test_a_film_far_above_the_limit_is_refused_before_a_frame_of_it_takes_room(tmp_path):
-    path, said = tmp_path / "film.mp4", tmp_path / "said"
+    path = tmp_path / "film.mp4"
     path.write_bytes(film(frames=2, size=(8896, 8896), blank=True))
-    with said.open("w") as errors:
-        code = "import sys; from mien.sources import read_picture; read_picture(sys.argv[1])"
-        status, _, used = measured([sys.executable, "-c", code, path], errors)
+    code = "import sys; from mien.sources import read_picture; read_picture(sys.argv[1])"
+    status, _, errors, _, megabytes = measured([sys.executable, "-c", code, path], tmp_path)
     assert status == 1
-    assert "8896x8896 is 79 million pixels, over the limit" in said.read_text()
-    assert used.ru_maxrss >> 10 < 150  # one of its frames has 119, and its decoder would hold several
+    assert "8896x8896 is 79 million pixels, over the limit" in errors
+    assert megabytes < 150  # one of its frames has 119, and its decoder would hold several
 
 
 class Service:

@@ -522,7 +522,7 @@ def test_pixels_go_with_the_answer_and_with_whoever_has_left():
         ends = time.monotonic() + 30
         while any(one() is not None for one in seen) and time.monotonic() < ends:
             time.sleep(0.01)
-        assert [one() for one in seen] == [None] * len(seen)
+        assert all(one() is None for one in seen)
     finally:
         gc.enable()
         engine.stop()

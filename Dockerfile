@@ -6,10 +6,16 @@
 # docs/serving.md says how to set limits and a key.
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /build
-RUN python -m venv /opt/mien
-COPY constraints.txt pyproject.toml LICENSE NOTICE README.md ./
+RUN python -m venv /opt/build && python -m venv /opt/mien
+# scripts/pin_container.py writes these; pip takes no file whose sha256 is not among theirs, and runs no code of others
+COPY requirements requirements
+RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements/build.txt && \
+    /opt/mien/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements/serve.txt
+COPY pyproject.toml LICENSE NOTICE README.md ./
 COPY src src
-RUN /opt/mien/bin/pip install --no-cache-dir --constraint constraints.txt '.[serve]'
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-index --no-build-isolation --wheel-dir wheels . && \
+    /opt/mien/bin/pip install --no-cache-dir --no-deps --no-index wheels/*.whl && \
+    /opt/mien/bin/pip check
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /opt/mien /opt/mien

@@ -79,6 +79,23 @@ def test_a_damaged_file_is_named(run, monkeypatch):
     done = run("doctor")
     assert done.status == 1
     assert "mtcnn_pnet: its file is damaged" in done.err
+    done = run("models", "list")
+    (row,) = [line for line in done.out.splitlines() if line.startswith("mtcnn_pnet")]
+    assert "damaged" in row and "missing" not in row
+    assert "mien: mtcnn_pnet: its file is damaged: sha256 " in done.err and "; install mien again" in done.err
+    listed = {entry["name"]: entry for entry in json.loads(run("models", "list", "--json").out)}
+    assert (listed["mtcnn_pnet"]["state"], listed["mtcnn_pnet"]["bytes"]) == ("damaged", None)
+
+
+def test_a_missing_file_is_not_called_damaged(run, monkeypatch, tmp_path):
+    from mien.models import store
+
+    store.registry()  # which is kept
+    monkeypatch.setattr(store.resources, "files", lambda package: tmp_path)
+    done = run("models", "list")
+    rows = [line for line in done.out.splitlines() if line.startswith("mtcnn_")]
+    assert len(rows) == 3 and all("missing" in row for row in rows)
+    assert "mtcnn_pnet: its file is missing from the installation; install mien again" in done.err
 
 
 def test_doctor_tells_of_a_broken_package_that_it_needs_itself(tmp_path):

@@ -6,7 +6,6 @@ Each ends with results or an error of one line, in bounded time and memory, and 
 import json
 import os
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -23,12 +22,16 @@ from mien.sources.folder import FILM_SUFFIXES, SUFFIXES
 import hostile
 from conftest import ROOT
 from hostile import Case, Ends
+from hostile.films import film
 
 SECONDS = 2.0
 """Of computing, up to the next answer. The machine that tests run on may be busy with others, whence BUSY."""
 BUSY = 2.0
 MEGABYTES = 600
 PATIENCE = 1800
+
+LIBTIFF = re.compile(r"(tempfile\.tif|(Fax3|ZIP|ZSTD|LZW|PackBits|Old|O?JPEG|LogLuv|TIFF)\w*): ")
+"""What its lines begin with: the name of one of its functions, or that which Pillow gives to every file."""
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])}
 SIZES = [pytest.param("few", id="few"), pytest.param("all", id="all", marks=pytest.mark.slow)]
@@ -104,20 +107,41 @@ def test_the_library(cases, folder):
     print(f"largest {largest['megabytes']} MB ({largest['name']})")
 
 
+MEASURE = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, used = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as told:
+    json.dump([os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime, used.ru_maxrss >> 10], told)
+"""
+
+
+def measured(command: Sequence[object], folder: Path) -> tuple[int, str, str, float, int]:
+    """Run a command; return its status, what it printed and said, and the seconds and megabytes that it took.
+
+    What it took is its own and that of its children, memory that of the largest of them. A small process stands
+    between it and this one, of which it would have the memory to begin with.
+    """
+    told = folder / "told"
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, told, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE,
+        env=ENVIRONMENT,
+    )
+    status, seconds, megabytes = json.loads(told.read_text())
+    return status, done.stdout, done.stderr, seconds, megabytes
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="what one process has taken cannot be told here")
 def test_the_command_line(cases, folder, tmp_path):
     out = tmp_path / "results.jsonl"
-    began = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with subprocess.Popen(
-        [sys.executable, "-m", "mien", "analyze", folder.parent, "--recursive", "--out", out],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    ) as process:
-        printed, errors = process.communicate(timeout=PATIENCE)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (process.returncode, printed) == (1, ""), errors[-3000:]
+    command = [sys.executable, "-m", "mien", "analyze", folder.parent, "--recursive", "--out", out]
+    status, printed, errors, seconds, megabytes = measured(command, tmp_path)
+    assert (status, printed) == (1, ""), errors[-3000:]
     records: dict[str, list[dict]] = {}
     for record in map(json.loads, out.read_text().splitlines()):
         records.setdefault(Path(record["source"]).name, []).append(record)
@@ -132,12 +156,22 @@ def test_the_command_line(cases, folder, tmp_path):
     assert sorted(line for line in lines if line.startswith("mien: ")) == sorted(f"mien: {error}" for error in told)
     # what libtiff says, it writes on standard error itself, and nobody can have it say so elsewhere
     others = [line for line in lines if not line.startswith("mien: ")]
-    assert not [
-        line for line in others if re.match(r"(Fax3|ZIP|LZW|PackBits|Old|JPEG|LogLuv|TIFF)\w*: ", line) is None
-    ]
-    seconds = used.ru_utime + used.ru_stime - began.ru_utime - began.ru_stime
+    assert not [line for line in others if LIBTIFF.match(line) is None]
+    print(f"{len(cases)} files; {seconds:.0f} s of computing; at most {megabytes} MB")
     assert seconds < SECONDS * len(cases)
-    assert used.ru_maxrss >> 10 < MEGABYTES
+    assert megabytes < MEGABYTES
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="what one process has taken cannot be told here")
+def test_a_film_far_above_the_limit_is_refused_before_a_frame_of_it_takes_room(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(film(frames=2, size=(8896, 8896), blank=True))
+    code = "import sys; from mien.sources import read_picture; read_picture(sys.argv[1])"
+    status, _, errors, _, megabytes = measured([sys.executable, "-c", code, path], tmp_path)
+    assert status == 1
+    assert "8896x8896 is 79 million pixels, over the limit" in errors
+    assert megabytes < 150  # one of its frames has 119, and its decoder would hold several
 
 
 class Service:

@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Stage = Generator[Item, None, None]
 
 _WAITING = 12 << 20  # bytes of pixels before each stage
-_FEWEST, _MOST = 2, 16  # frames there
+_FEWEST, _MOST = 2, 16  # frames there; where one alone is larger, one
 _LARGE = 32 << 20  # bytes of a frame, more than one in 4K has, of which nothing waits: there would be a dozen at once
 _FRAMES, _FACES, _BATCH = 8, 16, 24 << 20  # classified at once: so many, or fewer on which are so many faces or bytes
 
@@ -69,7 +69,7 @@ def answers(
     if live or size > _LARGE:
         found = _classified(_seen(frames, see), classify, frames=1)
     else:
-        most = max(_FEWEST, min(_MOST, _WAITING // size))
+        most = 1 if size > _WAITING else max(_FEWEST, min(_MOST, _WAITING // size))
         seen = ahead(_seen(ahead(frames, most), see), most)
         found = ahead(_classified(seen, classify, frames=max(1, min(_FRAMES, _BATCH // size))), most)
     with closing(found):

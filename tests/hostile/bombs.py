@@ -55,10 +55,13 @@ def _largest() -> Iterator[tuple[str, Callable[[], bytes]]]:
     yield "tiff.tiff", partial(_blank, "TIFF", "RGB", _BELOW, compression="tiff_deflate")
     yield "tiff-of-transparency.tiff", partial(_blank, "TIFF", "RGBA", _BELOW, compression="tiff_deflate")
     yield "tiff-of-inks.tiff", partial(_blank, "TIFF", "CMYK", _BELOW, compression="tiff_deflate")
-    yield "webp.webp", partial(_blank, "WEBP", "RGB", int(_BELOW / 2**0.5), method=0, quality=1)
-    yield "webp-of-transparency.webp", partial(_blank, "WEBP", "RGBA", int(_BELOW / 2**0.5), method=0, lossless=True)
+    yield "webp.webp", partial(_blank, "WEBP", "RGB", int(_BELOW / 2.5**0.5), method=0, quality=1)
+    yield (
+        "webp-of-transparency.webp",
+        partial(_blank, "WEBP", "RGBA", int(_BELOW / 2.5**0.5), method=0, lossless=True),
+    )
     yield "jpeg2000.jpg", partial(_blank, "JPEG2000", "RGB", _BELOW // 2)
-    yield "avif.avif", partial(_blank, "AVIF", "RGB", _BELOW, speed=10)
+    yield "avif.avif", partial(_blank, "AVIF", "RGB", int(_BELOW / 1.5**0.5), speed=10)
     if find_spec("pillow_heif") is not None:
         yield "heic.heic", _heic
 

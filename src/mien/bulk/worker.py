@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -86,6 +87,7 @@ def work(orders: Connection, settings: Settings, drawing: Drawing) -> None:
     _take_signals()
     # decoders warn of oddities in files that they read all the same
     warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     waiting: SimpleQueue[Order] = SimpleQueue()
     threading.Thread(target=_listen, args=(orders, waiting), daemon=True).start()
     number = -1

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.cli import options
+from mien.limits import MAX_PIXELS
 
 _RESULTS = "Results"
 
@@ -58,7 +59,7 @@ def analyze(
     detector: options.FaceDetector = "mtcnn",
     min_face: options.MinFace = None,
     device: options.Device = "cpu",
-    max_pixels: options.MaxPixels = 50.0,
+    max_pixels: options.MaxPixels = MAX_PIXELS / 1e6,
     start: options.Start = "0",
     end: options.End = None,
     fps: options.Fps = None,

@@ -11,6 +11,7 @@ import typer
 from mien.cli import completion
 from mien.cli.manners import AllowPrivate, Concurrency, Delay, MaxBytes, MaxPixels, PerHost, Timeout, millions
 from mien.cli.messages import say
+from mien.limits import MAX_PIXELS
 
 if TYPE_CHECKING:
     from mien.collect.collecting import Report
@@ -83,7 +84,7 @@ def collect(
     per_host: PerHost = 2,
     delay: Delay = None,
     max_bytes: MaxBytes = 20.0,
-    max_pixels: MaxPixels = 80.0,
+    max_pixels: MaxPixels = MAX_PIXELS / 1e6,
     timeout: Timeout = 30.0,
     allow_private: AllowPrivate = False,
     quiet: Annotated[

@@ -30,7 +30,7 @@ Int8 = Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list and nothing else.")] = False,
 ) -> None:
-    """List the models that are known by name.
+    """List the models that are known by name; of a file that is damaged or missing it is said how to go on.
 
     Examples:
         mien models list
@@ -40,28 +40,33 @@ def list_models(
 
     from mien.cli.columns import in_columns
     from mien.errors import ModelError
-    from mien.models.store import read_model, registry
+    from mien.models.store import DamagedModelError, read_model, registry
 
     sizes: dict[str, int | None] = {}
+    states: dict[str, str] = {}
+    advice: list[str] = []
     for name, entry in registry().items():
+        sizes[name], states[name] = entry.size, _state(entry)
+        if not entry.is_there:
+            advice.append(f"{name} is optional; to fetch it: mien models pull {name}")
+            continue
         try:
             sizes[name] = len(read_model(name).content)
-        except ModelError:
-            sizes[name] = None if entry.is_there else entry.size
+        except ModelError as error:
+            sizes[name], states[name] = None, "damaged" if isinstance(error, DamagedModelError) else "missing"
+            advice.append(str(error))
+    entries = registry().values()
     if as_json:
-        told = [
-            {**asdict(entry), "bytes": sizes[entry.name], "state": _state(entry)} for entry in registry().values()
-        ]
+        told = [{**asdict(entry), "bytes": sizes[entry.name], "state": states[entry.name]} for entry in entries]
         typer.echo(json.dumps(told, indent=1))
         return
     rows = [
-        (entry.name, entry.kind, _megabytes(sizes[entry.name]), _state(entry), entry.purpose)
-        for entry in registry().values()
+        (entry.name, entry.kind, _megabytes(sizes[entry.name]), states[entry.name], entry.purpose)
+        for entry in entries
     ]
     typer.echo(in_columns(("name", "kind", "size", "", "what it is for"), rows, right={2}))
-    for entry in registry().values():
-        if not entry.is_there:
-            typer.echo(f"mien: {entry.name} is optional; to fetch it: mien models pull {entry.name}", err=True)
+    for line in advice:
+        typer.echo(f"mien: {line}", err=True)
 
 
 @models.command(cls=Verb)
@@ -339,7 +344,7 @@ def _fetched(entry: Entry) -> str:
 
 
 def _megabytes(size: int | None) -> str:
-    return "missing" if size is None else f"{size / 1e6:.2f} MB"
+    return "" if size is None else f"{size / 1e6:.2f} MB"
 
 
 _CLAIM = ("labels", "emotions", "split", "faces", "n", "accuracy %", "macro-F1 %", "calib. error")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mien.errors import UsageError
+from mien.limits import MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Limits:
     """
 
     max_bytes: int = 20_000_000
-    max_pixels: int = 80_000_000
+    max_pixels: int = MAX_PIXELS
     timeout: float = 30.0
     concurrency: int = 8
     per_host: int = 2

@@ -1,5 +1,5 @@
 """Results drawn on their pictures."""
 
-from mien.drawing.painting import annotate
+from mien.drawing.painting import annotate, annotated_image
 
-__all__ = ["annotate"]
+__all__ = ["annotate", "annotated_image"]

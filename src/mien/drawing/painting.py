@@ -33,10 +33,17 @@ def annotate(pixels: NDArray[np.uint8], result: Result) -> NDArray[np.uint8]:
     return paint(pixels, lay_out(result.faces, (pixels.shape[1], pixels.shape[0])))
 
 
+def annotated_image(pixels: NDArray[np.uint8], result: Result) -> Image.Image:
+    """Return what `annotate` does, as Pillow saves it: of a large picture this is the only copy."""
+    return _painted(pixels, lay_out(result.faces, (pixels.shape[1], pixels.shape[0])))
+
+
 def paint(pixels: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
     """Return a copy of a picture, RGB, uint8, shape (height, width, 3), with what was laid out for it."""
-    if not layout.marks:
-        return pixels.copy()
+    return np.asarray(_painted(pixels, layout)) if layout.marks else pixels.copy()
+
+
+def _painted(pixels: NDArray[np.uint8], layout: Layout) -> Image.Image:
     image = Image.fromarray(pixels)
     canvas = ImageDraw.Draw(image, "RGBA")
     style = Style(layout.text, film=layout.film)
@@ -49,7 +56,7 @@ def paint(pixels: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
             _bars(canvas, mark, style, mark.panel)
         if mark.tag is not None:
             _label(canvas, mark.face, style, mark.tag)
-    return np.asarray(image)
+    return image
 
 
 def _frame(canvas: ImageDraw.ImageDraw, mark: Mark, style: Style) -> None:

@@ -51,6 +51,10 @@ class Entry:
         return self.url is None or self.path.is_file()
 
 
+class DamagedModelError(ModelError):
+    """The file of a model is there, and is not the one that the registry means."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFile:
     """A model's content and the name that results carry."""
@@ -104,7 +108,7 @@ def _read_shipped(entry: Entry) -> ModelFile:
         raise ModelError(f"{entry.name}: its file is missing from the installation; install mien again") from error
     file = ModelFile(name=entry.name, content=content)
     if file.sha256 != entry.sha256:  # most damage would load, and answer wrongly
-        raise ModelError(
+        raise DamagedModelError(
             f"{entry.name}: its file is damaged: sha256 {file.sha256}, not {entry.sha256}; install mien again"
         )
     return file
@@ -120,7 +124,7 @@ def _read_pulled(entry: Entry) -> ModelFile:
     except OSError as error:
         raise ModelError(f"{entry.path}: it cannot be read ({error.strerror or error})") from error
     if file.sha256 != entry.sha256:
-        raise ModelError(
+        raise DamagedModelError(
             f"{entry.name}: its file {entry.path} is damaged: sha256 {file.sha256}, not {entry.sha256}; "
             f"fetch it again: {pull}"
         )

@@ -16,11 +16,11 @@ from mien.serve.engine import Engine
 from mien.serve.problems import busy
 from mien.serve.settings import Settings
 from mien.sources import read_picture
-from mien.sources.opening import open_source, recognise_picture
+from mien.sources.freed import give_back
+from mien.sources.opening import counted_pixels, open_source, recognise_picture
 
 _READING = 4  # times the queue: so many bodies may be on their way
-_DECODED = 2  # times the largest picture: so many decoded pixels may lie about
-_WORKED_ON = 1  # times the largest picture: so many are decoded or drawn on at once, which takes as much again
+_LARGE = 4_000_000  # pixels: what working on so many frees goes back to the system
 
 _T = TypeVar("_T")
 
@@ -74,7 +74,9 @@ class Admission:
         self.bodies = 0
         self._places: set[Places] = set()
         self._largest = settings.max_pixels * 1_000_000
-        self._decoded, self._worked_on = _Room(_DECODED * self._largest), _Room(_WORKED_ON * self._largest)
+        # As many pixels as the largest picture has may lie about decoded, and as many be decoded or drawn on at once,
+        # which takes as much again.
+        self._decoded, self._worked_on = _Room(self._largest), _Room(self._largest)
         self._turn = asyncio.Lock()
 
     def close(self) -> None:
@@ -156,7 +158,10 @@ class Admission:
         await self._worked_on.take(pixels)
         future: Future[_T] | None = None
         try:
-            future = self._pool.submit(work, *arguments)
+            if pixels < _LARGE:
+                future = self._pool.submit(work, *arguments)
+            else:
+                future = self._pool.submit(_giving_back, work, *arguments)
             return await asyncio.wrap_future(future)
         finally:
             if future is not None and future.running():  # nobody waits for it any more, yet it goes on
@@ -169,8 +174,15 @@ class Admission:
             loop.call_soon_threadsafe(self._worked_on.free, pixels)
 
 
+def _giving_back(work: Callable[..., _T], *arguments: Any) -> _T:
+    try:
+        return work(*arguments)
+    finally:
+        give_back()
+
+
 def _open(source: Callable[[], bytes | Path], name: str, most: int) -> tuple[bytes | Path, int]:
-    """Return what is to be read, and how many pixels it has by its header, or may have at most.
+    """Return what is to be read, and how many pixels it counts for by its header, or may at most.
 
     Raises:
         SourceError: it is damaged at its beginning, or too large.
@@ -182,4 +194,4 @@ def _open(source: Callable[[], bytes | Path], name: str, most: int) -> tuple[byt
         if image is None:  # a film, of which the first frame is read, or nothing that can be read
             return content, most
         with image:
-            return content, image.width * image.height
+            return content, counted_pixels(image)

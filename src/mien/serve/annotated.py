@@ -10,12 +10,11 @@ from contextlib import ExitStack, closing
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, cast
 
-from PIL import Image
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mien.drawing import annotate
+from mien.drawing import annotated_image
 from mien.results import Frame, Result
 from mien.serve.disk import Disk
 from mien.serve.problems import Problem
@@ -54,7 +53,7 @@ class Annotated:
 
         """
         png = Png(self)
-        Image.fromarray(annotate(frame.pixels, result)).save(cast(IO[bytes], png), "PNG", compress_level=3)
+        annotated_image(frame.pixels, result).save(cast(IO[bytes], png), "PNG", compress_level=3)
         return png
 
     def open(self) -> IO[bytes]:

@@ -160,9 +160,9 @@ class Engine:
                 if not self._waiting:
                     return
                 batch = self._next_batch()
-            if not batch:
-                continue
-            self._answer(batch)
+            if batch:
+                self._answer(batch)
+            batch.clear()  # while it waits for the next: the pixels of this one are large
 
     def _answer(self, batch: list[_Waiting]) -> None:
         analyzer = self.analyzers[batch[0].model]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import get_args, get_origin, get_type_hints
 
 from mien.errors import UsageError, one_line
+from mien.limits import MAX_PIXELS
 
 PREFIX = "MIEN_"
 MEGABYTE = 1 << 20
@@ -59,7 +60,7 @@ class Settings:
     device: str = "cpu"
     max_body: int = 32
     max_film: int = 512
-    max_pixels: int = 50
+    max_pixels: int = MAX_PIXELS // 1_000_000
     max_film_pixels: int = 9
     max_pictures: int = 32
     max_frames: int = 30_000

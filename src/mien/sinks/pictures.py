@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from mien.drawing import annotate
+from mien.drawing import annotated_image
 from mien.errors import OutputError
 from mien.results import Frame, Result
 from mien.whole import whole_file
@@ -90,7 +90,7 @@ class AnnotatedPictures:
             raise OutputError(
                 f"{target}: one picture cannot hold a film; name a film, such as {target.stem}.mp4, or a folder"
             )
-        save_picture(Image.fromarray(annotate(frame.pixels, result)), target)
+        save_picture(annotated_image(frame.pixels, result), target)
 
     def close(self, *, complete: bool = True) -> None:
         """Every picture has its final name already."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from mien.errors import one_line
+from mien.limits import MAX_FILM_PIXELS
 from mien.sources.naming import source_error
 from mien.sources.opening import explain
 
@@ -19,6 +20,11 @@ FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,asf,ogg,yuv4mpegpipe,mxf,nut,rm,dv,wtv,gxf"
 )
 """FFmpeg's names of the formats that are a film in one file: none of them has it open another."""
+
+_MANY_MORE = 3
+"""Times the limit. Up to there, which is beyond 8K, it can be said of every film how large its frames are."""
+
+_MOST = 2**31 - 1  # FFmpeg's own limit
 
 HAVE_NO_TIMES = frozenset({"mpegvideo", "m4v", "h264", "hevc", "obu"})
 
@@ -53,7 +59,7 @@ def looks_like_a_film(head: bytes) -> bool:
     return any(set(head[first::step][:4]) == {0x47} and len(head) > 3 * step for first, step in packets)
 
 
-def open_file(file: BinaryIO, name: str, *, known: bool = True) -> InputContainer:
+def open_file(file: BinaryIO, name: str, *, known: bool = True, max_pixels: int = MAX_FILM_PIXELS) -> InputContainer:
     """Open a film at the beginning of a file, which stays the caller's to close.
 
     The file is handed over open, so that nothing in its name, and nothing it says, opens another.
@@ -62,6 +68,8 @@ def open_file(file: BinaryIO, name: str, *, known: bool = True) -> InputContaine
         file: can seek.
         name: what to call it in errors.
         known: it looks like a film.
+        max_pixels: of the frames that are wanted; opening a film decodes some, and to those of many more it shuts its
+            eyes, so that only what the file says of their size is known.
 
     Raises:
         SourceError: it is not a film, or damaged at its beginning.
@@ -72,7 +80,11 @@ def open_file(file: BinaryIO, name: str, *, known: bool = True) -> InputContaine
 
     try:
         file.seek(0)
-        options = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+        options = {
+            "format_whitelist": FORMATS,
+            "protocol_whitelist": "none",
+            "max_pixels": str(min(_MANY_MORE * max_pixels, _MOST)),
+        }
         return av.open(_Nameless(file), "r", options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         if not known:

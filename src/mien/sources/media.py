@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mien.errors import SourceError
+from mien.limits import MAX_FILM_PIXELS, MAX_PIXELS
 from mien.results import Frame
 from mien.sources.animation import FILMS, read_film
 from mien.sources.container import looks_like_a_film, open_file
 from mien.sources.folder import FILM_SUFFIXES
 from mien.sources.live import open_live
 from mien.sources.naming import is_stream, source_error, without_password
-from mien.sources.opening import MAX_FILM_PIXELS, MAX_PIXELS, check_size, open_source, recognise_picture
+from mien.sources.opening import check_size, open_source, recognise_picture
 from mien.sources.pixels import decode, decode_array
 from mien.sources.segments import Segment
 from mien.sources.selection import WHOLE, Selection
@@ -204,5 +205,5 @@ def _recognised(
     if not known and (path is None or PurePath(path).suffix.lower() not in FILM_SUFFIXES):
         raise source_error(name, "neither a picture nor a film, or of a format that cannot be read here")
     most = MAX_FILM_PIXELS if max_pixels == MAX_PIXELS else max_pixels
-    film = Film(lambda: open_file(file, name, known=known), name, most, threads=threads)
+    film = Film(lambda: open_file(file, name, known=known, max_pixels=most), name, most, threads=threads)
     return stack.enter_context(closing(film))

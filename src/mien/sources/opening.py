@@ -17,12 +17,6 @@ from mien.errors import MissingExtraError
 from mien.sources.naming import source_error
 from mien.sources.tags import bound_tags
 
-MAX_PIXELS = 50_000_000
-"""A picture with more pixels is refused unless the limit is raised: decoding takes some eight bytes a pixel."""
-
-MAX_FILM_PIXELS = 16_000_000
-"""So is a film whose frames have more, unless another limit is set for both: a decoder holds a dozen frames."""
-
 MAX_BYTES = 1 << 30
 """What comes from a pipe is read to its end before it is decoded, up to so much."""
 
@@ -52,7 +46,7 @@ HEAD = 1024
 GIF_PIXELS = 100_000_000
 """Pillow makes room for a GIF's frame before its size can be seen: for up to twice so many pixels."""
 
-_WEIGHTS = {"WEBP": 2, "JPEG2000": 4}
+_WEIGHTS = {"AVIF": 1.5, "WEBP": 2.5, "JPEG2000": 4}
 """How many pixels one counts for in formats whose decoders take so many times the memory, or the time, of others."""
 
 _PASSES = 50
@@ -150,13 +144,22 @@ def recognise_picture(stream: BinaryIO, head: bytes, name: str, max_pixels: int)
     except Exception as error:  # decoders raise what they like on damaged headers
         raise source_error(name, f"the picture is damaged ({explain(error)})") from error
     try:
-        check_size(*image.size, name, max_pixels, weight=_WEIGHTS.get(image.format or "", 1))
+        check_size(*image.size, name, max_pixels, weight=_weight(image))
         if image.format in ("JPEG", "MPO"):
             _check_passes(stream, name)
     except BaseException:
         image.close()
         raise
     return image
+
+
+def counted_pixels(image: Image.Image) -> int:
+    """Return how many pixels an opened picture counts for: more than it has, where decoding it takes more."""
+    return round(image.width * image.height * _weight(image))
+
+
+def _weight(image: Image.Image) -> float:
+    return _WEIGHTS.get(image.format or "", 1)
 
 
 def _is_heic(head: bytes) -> bool:
@@ -198,7 +201,7 @@ def pillows_limit(pixels: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def check_size(width: int, height: int, name: str, max_pixels: int, *, weight: int = 1) -> None:
+def check_size(width: int, height: int, name: str, max_pixels: int, *, weight: float = 1) -> None:
     """Refuse pictures that have no pixels or too many; each counts for `weight`.
 
     Raises:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import closing
 
+from mien.limits import MAX_PIXELS
 from mien.results import Frame
 from mien.sources.media import MediaSource, open_media
-from mien.sources.opening import MAX_PIXELS
 from mien.sources.selection import WHOLE, Selection
 
 

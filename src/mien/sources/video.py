@@ -14,6 +14,7 @@ from mien.results import Frame
 from mien.sources.clock import Clock
 from mien.sources.container import stated_duration, stated_rate, video_stream
 from mien.sources.conversion import Converter
+from mien.sources.freed import give_back
 from mien.sources.naming import source_error
 from mien.sources.packets import Packets
 from mien.sources.segments import Borders, Segment, plan
@@ -33,6 +34,8 @@ _COUNTABLE_FORMATS = frozenset({"mov", "matroska", "mpegts", "flv"})
 _HELD = 600  # packets kept since a keyframe until it is known whether the next comes before the start
 
 _BROADCAST = frozenset({"mpegts", "mpeg"})  # recordings of it begin anywhere: what comes before a keyframe is no loss
+
+_LARGE = 2_000_000  # pixels of a frame; a decoder holds a dozen of them, and what it frees would lie about
 
 
 class Film:
@@ -82,6 +85,8 @@ class Film:
                 self._converter.check_size(self._stream.width, self._stream.height, self._name)
         except BaseException:
             self._container.close()
+            self.__dict__.pop("_stream", None)
+            give_back()  # to open a film is to decode some of it
             raise
         self._clock = Clock(self._stream, (self._container.start_time or 0) / 1e6)
         self._form = self._container.format.name.split(",")[0]
@@ -102,8 +107,12 @@ class Film:
     def close(self) -> None:
         """Let go of the file and of the decoder's threads."""
         self._container.close()
-        self.__dict__.pop("_stream", None)
         self.__dict__.pop("_packets", None)
+        stream = self.__dict__.pop("_stream", None)
+        large = stream is not None and stream.width * stream.height >= _LARGE
+        del stream
+        if large:
+            give_back()
 
     def segments(self, selection: Selection) -> list[Segment]:
         """Return the parts of the film that can be looked at each on its own; none where there are not two.

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image
 
-from mien.drawing import annotate
+from mien.drawing import annotated_image
 from mien.errors import MienError
 from mien.results import Frame, Result
 from mien.serve.page import faces
@@ -90,7 +90,7 @@ def found(result: Result) -> str:
 
 def outputs(uploads: Uploads, frame: Frame, result: Result) -> tuple[Path, str, list[Path]]:
     """Return the picture to be shown, the faces as HTML, and the files for download."""
-    drawn = Image.fromarray(annotate(frame.pixels, result))
+    drawn = annotated_image(frame.pixels, result)
     png = uploads.file(file_name(result.source, "-annotated.png"))
     drawn.save(png, "PNG", compress_level=1)
     shown = png

@@ -80,7 +80,8 @@ def light(share: float, *, contrast: float = 1.0) -> Callable[..., Picture]:
 
     def change(picture: Picture) -> Picture:
         mean = picture.mean()
-        return np.clip(np.rint(((picture - mean) * contrast + mean) * share), 0, 255).astype(np.uint8)
+        lit: Picture = np.clip(np.rint(((picture - mean) * contrast + mean) * share), 0, 255).astype(np.uint8)
+        return lit
 
     return change
 

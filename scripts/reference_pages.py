@@ -37,7 +37,7 @@ def _verbs(command: Any, path: tuple[str, ...]) -> Iterator[list[str]]:
 
 
 def _argument(argument: Any) -> str:
-    return verb_help.name(argument) + "…" * (argument.nargs == -1)
+    return verb_help.name(argument) + ("…" if argument.nargs == -1 else "")
 
 
 def _option(option: Any) -> str:

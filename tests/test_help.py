@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
+import mien
 from mien.cli import app
 from mien.cli.help import examples, prose
 
@@ -122,6 +125,18 @@ def test_examples_run(reader, run, verb):
     type_examples(reader, run, verb)
 
 
+def one_face(picture: Path) -> Image.Image:
+    """Return the part of a picture about its largest face."""
+    with Image.open(picture) as image:
+        x1, y1, x2, y2 = max((face.box for face in mien.analyze(picture).faces), key=lambda box: box[2] - box[0])
+        side = (x2 - x1) / 2
+        return (
+            image.convert("RGB")
+            .crop((int(x1 - side), int(y1 - side), int(x2 + side), int(y2 + side)))
+            .resize((400, 400))
+        )
+
+
 @pytest.mark.slow
 def test_the_other_examples_run_one_after_the_other(reader, run, shared, monkeypatch):
     pytest.importorskip("torch", reason="needs the extra train")
@@ -153,8 +168,9 @@ def test_the_other_examples_run_one_after_the_other(reader, run, shared, monkeyp
             reader._command(f"{line} --allow-private --delay 0", line)
         done.add("collect")
     shutil.rmtree(here / "web")
-    (here / "web" / "happy").mkdir(parents=True)
-    shutil.copy(EXAMPLES / "astronaut.jpg", here / "web" / "happy")
+    for label, name in (("happy", "astronaut.jpg"), ("neutral", "three_people.jpg")):
+        (here / "web" / label).mkdir(parents=True)
+        one_face(EXAMPLES / name).save(here / "web" / label / "1.png")
     typed("clean", "train", "export", "evaluate", "compare", "models compress", "bench", "serve")
     assert {*done, *CHEAP, *OF_FILMS, "models pull"} == {"", *VERBS}
 

@@ -272,7 +272,7 @@ def compress(
     fastest on those with VNNI.
 
     Examples:
-        mien models compress embedded small.onnx --data data/fer --int8
+        mien models compress mine.onnx smaller.onnx --data data/fer --int8
     """
     from importlib.util import find_spec
 

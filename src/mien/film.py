@@ -17,9 +17,8 @@ from mien.tracking import Smoother
 Item = TypeVar("Item")
 Stage = Generator[Item, None, None]
 
-_WAITING = 12 << 20  # bytes of pixels before each stage
-_FEWEST, _MOST = 2, 16  # frames there; where one alone is larger, one
-_LARGE = 32 << 20  # bytes of a frame, more than one in 4K has, of which nothing waits: there would be a dozen at once
+_WAITING = 12 << 20  # bytes of pixels before each stage; of frames that alone have more, as in 4K, nothing waits
+_FEWEST, _MOST = 2, 16  # frames there
 _FRAMES, _FACES, _BATCH = 8, 16, 24 << 20  # classified at once: so many, or fewer on which are so many faces or bytes
 
 
@@ -66,10 +65,10 @@ def answers(
     """
     frames, size = _chained(first, others), first.pixels.nbytes
     del first
-    if live or size > _LARGE:
+    if live or size > _WAITING:
         found = _classified(_seen(frames, see), classify, frames=1)
     else:
-        most = 1 if size > _WAITING else max(_FEWEST, min(_MOST, _WAITING // size))
+        most = max(_FEWEST, min(_MOST, _WAITING // size))
         seen = ahead(_seen(ahead(frames, most), see), most)
         found = ahead(_classified(seen, classify, frames=max(1, min(_FRAMES, _BATCH // size))), most)
     with closing(found):

@@ -203,7 +203,7 @@ def draw(run: Run, told: Mapping[str, Any], file: Path) -> None:
     minutes = [second / 60 for second in run.seconds]
     parts = intervals(run)
     when = [part["minute"] for part in parts]
-    with matplotlib.rc_context({"svg.hashsalt": "mien", "font.size": 9}):
+    with matplotlib.rc_context({"svg.hashsalt": "mien", "svg.fonttype": "none", "font.size": 9}):
         figure = Figure(figsize=(8.4, 10.0), layout="constrained")
         rows = cast("list[Axes]", list(figure.subplots(5, 1, sharex=True)))
         memory, handles, cores, times, statuses = rows

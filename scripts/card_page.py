@@ -57,17 +57,17 @@ def faults() -> str:
         [
             one["fault"],
             *_right(one),
-            f"{one['instead']}: {one['named'][1]:.0f} % of all faces instead of {one['named'][0]:.0f}",
+            f"{one['instead']}: {one['named'][1]:.0f}% of all faces instead of {one['named'][0]:.0f}",
         ]
         for one in spots["faults"]
     ]
-    return _table(["fault", "right, %", "95 %", "what it says more often"], rows)
+    return _table(["fault", "right, %", "95%", "what it says more often"], rows)
 
 
 def parts() -> str:
     """Return how often it is right on parts of the set."""
     rows = [[one["part"], str(one["n"]), *_right(one)] for one in _spots()["parts"]]
-    return _table(["faces", "n", "right, %", "95 %"], rows)
+    return _table(["faces", "n", "right, %", "95%"], rows)
 
 
 def examples() -> str:

@@ -70,7 +70,7 @@ class Found:
     more: int
 
     def __str__(self) -> str:
-        return f"{100 * self.faces / self.of:.0f} %" + (f" (+{self.more})" if self.more else "")
+        return f"{100 * self.faces / self.of:.0f}%" + (f" (+{self.more})" if self.more else "")
 
 
 def backdrop(seed: int, size: tuple[int, int]) -> Image.Image:
@@ -205,7 +205,7 @@ def crops(
     known = faces.select(np.array([row for row, _, _ in both]))
     classifier = open_classifier(model)
     frames = [[face_frame(one, classifier.geometry) for one in found] for _, _, found in both]
-    print(f"{len(both)} of {len(faces)} faces are found by both; yunet's frame beside mtcnn's, 25 %, median, 75 %:")
+    print(f"{len(both)} of {len(faces)} faces are found by both; yunet's frame beside mtcnn's, 25%, median, 75 %:")
     measures = {
         "side": [b.side / a.side for a, b in frames],
         "across": [(b.x - a.x) / a.side for a, b in frames],
@@ -226,7 +226,7 @@ def crops(
         wanted = positions(truths[output.name], output.labels)
         for name, given in answers.items():
             right = (given[i].argmax(axis=1) == wanted)[wanted >= 0]
-            rows.append((output.name, name, str(len(right)), f"{100 * right.mean():.2f} %"))
+            rows.append((output.name, name, str(len(right)), f"{100 * right.mean():.2f}%"))
     print(in_columns(("labels", "crops", "n", "accuracy"), rows, right=(2, 3)))
 
 

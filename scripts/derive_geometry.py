@@ -73,7 +73,7 @@ def measure(data: Path, count: Annotated[int, typer.Option(help="Pictures to loo
         size = np.sqrt((x2 - x1) * (y2 - y1))
         centre = frame.width / 2
         rows.append([SIDE * ZOOM / size, (centre - (x1 + x2) / 2) / size, (centre - (y1 + y2) / 2) / size])
-    print(f"{len(rows)} faces found in {len(faces)} pictures; 25 %, median, 75 %:")
+    print(f"{len(rows)} faces found in {len(faces)} pictures; 25%, median, 75 %:")
     for name, values in zip(("scale", "across", "down"), np.array(rows).T, strict=True):
         print(f"  {name:6s} " + "  ".join(f"{value:6.3f}" for value in np.percentile(values, [25, 50, 75])))
 
@@ -99,7 +99,7 @@ def cost(
         wanted = positions(truths[output.name], output.labels)
         known = wanted >= 0
         accuracies = [100 * (p.argmax(axis=1) == wanted)[known].mean() for p in (before, after)]
-        print(f"  {output.name:8s} as they are {accuracies[0]:.2f} %, cut again {accuracies[1]:.2f} %")
+        print(f"  {output.name:8s} as they are {accuracies[0]:.2f}%, cut again {accuracies[1]:.2f}%")
 
 
 @app.command()

@@ -102,7 +102,7 @@ FAULTS: dict[str, Callable[..., Picture]] = {
 
 
 def right(answers: Answers, rows: NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    """Return how many faces there are and how often the model is right, in per cent with its interval of 95 %."""
+    """Return how many faces there are and how often the model is right, in per cent with its interval of 95%."""
     hits = answers.right if rows is None else answers.right[rows[answers.rows]]
     n, share = len(hits), float(hits.mean())
     z = 1.96  # Wilson's interval

@@ -128,7 +128,7 @@ def faults(run: Run, told: Mapping[str, Any]) -> list[str]:
     for name in run.processes:
         memory = told[name]["anonymous"]
         if memory["last_sixth"] > (1 + GROWTH) * memory["second_sixth"]:
-            found.append(f"the memory of {name} grew by {_percent(memory):+.1f} %")
+            found.append(f"the memory of {name} grew by {_percent(memory):+.1f}%")
         for what in ("handles", "threads"):
             middle = told[name][what]
             if middle["last_sixth"] > middle["second_sixth"] + 1:
@@ -148,7 +148,7 @@ def verdict(run: Run, told: Mapping[str, Any], wrong: Sequence[str]) -> str:
         one = told[name]
         memory = one["anonymous"]
         parts.append(
-            f"{name} {memory['second_sixth']:.0f} to {memory['last_sixth']:.0f} MiB ({_percent(memory):+.1f} %), "
+            f"{name} {memory['second_sixth']:.0f} to {memory['last_sixth']:.0f} MiB ({_percent(memory):+.1f}%), "
             f"{one['handles']['last_sixth']:g} handles, {one['threads']['last_sixth']:g} threads"
         )
     short = "" if run.lasted >= LONG_ENOUGH else " (too short to judge growth)"

@@ -71,9 +71,9 @@ def test_the_other_page_has_the_same_figures():
     text = (ROOT / "docs" / "concepts" / "measured.md").read_text("utf-8")
     rows = dict(re.findall(r"^\| ([^|]+) \| ([\d.]+ \| [\d.]+) \|$", text, re.MULTILINE))
     names = {
-        "boxes a tenth off, at random": "box jitter ±10 %",
+        "boxes a tenth off, at random": "box jitter ±10%",
         "turned by 15 degrees, one way and the other": "roll ±15°",
-        "30 % brighter, and darker": "brightness ±30 %",
+        "30% brighter, and darker": "brightness ±30%",
         "half the resolution": "half resolution",
         "a JPEG of quality 30": "JPEG quality 30",
     }

@@ -67,7 +67,7 @@ def test_faces_found_missed_and_seen_where_there_are_none_are_told_apart():
     near = (10.0, 10.0, 58.0, 58.0)
     found = compare_detectors.look(Fixed(near, (600.0, 300.0, 700.0, 400.0)), scenes)
     assert found == compare_detectors.Found(1, 2, 1)
-    assert str(found) == "50 % (+1)"
+    assert str(found) == "50% (+1)"
 
 
 def test_media_are_counted_at_every_size(pulled):

@@ -536,16 +536,15 @@ def test_of_too_many_connections_the_idle_are_closed_and_those_at_work_go_on(mon
         answer_of(idle[0])  # until it is closed
         assert httpx.get(address + "/healthz").status_code == 200
         busy = [held.enter_context(connected(address)) for _ in range(most)]
-        head = b"POST /v1/analyze HTTP/1.1\r\nHost: me\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\n"
         for connection in busy:
-            connection.sendall(head)
+            connection.sendall(head("/v1/analyze", "Content-Type: image/jpeg", "Content-Length: 9"))
         for connection in idle:
             answer_of(connection)
         while sum(one.cycle is not None for one in server.server_state.connections) < most:
             time.sleep(0.01)
         with connected(address) as late:
-            head, _, body = answer_of(late).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            refusal, _, body = answer_of(late).partition(b"\r\n\r\n")
+        assert refusal.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
         assert "too many connections" in json.loads(body)["detail"]
         for connection in busy:
             connection.sendall(b"no photo!")

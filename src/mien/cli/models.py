@@ -30,7 +30,9 @@ Int8 = Annotated[bool, typer.Option("--int8", help="Compute in 8 bits: a quarter
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list and nothing else.")] = False,
 ) -> None:
-    """List the models that are known by name; of a file that is damaged or missing it is said how to go on.
+    """List the models that are known by name.
+
+    Where a file is damaged or missing, it is said how to go on.
 
     Examples:
         mien models list

@@ -70,9 +70,7 @@ def test_what_is_said_of_weak_spots_is_true():
         and score["subset"] == "all"
     )
     text = " ".join((ROOT / "docs" / "concepts" / "measured.md").read_text("utf-8").split())
-    told = (
-        "{happy:.0f}% of the faces that they call happy, {neutral:.0f}% of the neutral and {surprised:.0f}% of the"
-    )
+    told = "{happy:.0f}% of the faces that they call happy, {neutral:.0f}% of the neutral and {surprised:.0f}% of the"
     assert told.format(**score["recall"]) in text
     assert "{sad:.0f}% of the sad ones".format(**score["recall"]) in text
     assert "{fearful:.0f}% of the fearful".format(**score["recall"]) in text

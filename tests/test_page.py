@@ -398,6 +398,31 @@ def test_what_is_asked_for_as_a_stream_of_events_ends_is_told_in_the_next(visit:
 
 
 @pytest.mark.slow
+def test_an_answer_that_is_late_on_its_way_leaves_nobody_waiting(visit: Visit, shared) -> None:
+    """The browser learns that its event was taken when all has been told of it, and the stream has ended."""
+    page, join = visit.page, "**/gradio_api/queue/join?*"
+
+    def late(route) -> None:
+        answer = route.fetch()
+        time.sleep(1)
+        route.fulfill(response=answer)
+
+    page.goto(visit.server)
+    visit.open("Video")
+    page.locator("#mien-film input[type=file]").set_input_files(shared / "media" / "one_face_20s.mp4")
+    page.locator("#mien-film video").wait_for()
+    status, predict, cancel = (page.locator(f"#mien-film-{name}") for name in ("status", "predict", "cancel"))
+    for _ in range(2):
+        predict.click()
+        expect(status).to_contain_text("frames analysed", timeout=30_000)
+        page.route(join, late)
+        cancel.click()
+        expect(status).to_contain_text("Cancelled: nothing of the film is kept.", timeout=20_000)
+        page.unroute(join)
+    assert visit.wrong() == []
+
+
+@pytest.mark.slow
 def test_what_the_server_does_not_take_is_said_and_can_be_asked_for_again(visit: Visit, shared) -> None:
     def refuse(code: int, route) -> None:
         route.fulfill(status=code, body="busy")
@@ -458,9 +483,11 @@ def test_of_a_film_that_is_cancelled_nothing_is_told_after_that(client, shared) 
             told = json.loads(line.removeprefix("data: ") or "{}")
             if told.get("msg") == "process_completed":
                 done.append(told["event_id"])
+                assert ("Cancelled" in line) == (told["event_id"] == cancel)
+                assert "frames analysed" not in line  # it may come after that
             if told.get("msg") == "close_stream":
                 break
-    assert done == [film, cancel]
+    assert sorted(done) == sorted([film, cancel])
 
 
 def test_webcam(visit: Visit) -> None:

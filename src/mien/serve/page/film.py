@@ -69,8 +69,9 @@ def film_tab(*, jobs: FilmJobs, uploads: Uploads, stop: Stop, emotions: gr.Radio
                     raise stopping(films=True)
                 yield {tab.shown.status: progress(job)}
                 await asyncio.sleep(_EVERY)
-            if job is None or film.is_off:
-                return  # and then who called it off says so
+            if job is None or film.is_off:  # and then who called it off says so
+                yield {tab.shown.status: gr.skip()}  # the last line is told again in the end, and may come after that
+                return
             if job.cancelled:
                 yield tab.idle(_CANCELLED)
             elif job.results is None or not job.summary:

@@ -67,6 +67,10 @@ class Sessions:
                 else:
                     self._forget(session)
 
+    def knows(self, session: str) -> bool:
+        """Return whether Gradio has, or may have, anything to tell a visitor."""
+        return session in self._page._queue.pending_messages_per_session
+
     async def sweep(self) -> None:
         """Forget visitors who do not fetch what they have asked for."""
         oldest = time.monotonic() - PATIENCE

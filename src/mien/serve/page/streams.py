@@ -4,6 +4,9 @@ Gradio ends a visitor's stream, by a last message, once it has told of all event
 event was taken before it has read that message believes the stream to be open, and asks for no other: it would never
 be told of that event. So while a stream ends, the answer to a new event waits until the browser has left the stream,
 as it does on reading the message.
+
+And a browser that learns so only after all has been told already, since the answer took longer on its way, asks for
+another stream. Gradio refuses that, which leaves the browser believing it to be open; here it ends like the others.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mien.serve.page.sessions import Sessions
 
 _LAST = b'data: {"msg":"close_stream"'
+_END = b'data: {"msg":"close_stream","event_id":null}\n\n'
 _LEAVES = 5.0  # seconds for a browser to leave; one behind a proxy that does not pass that on goes without
 
 
@@ -55,6 +59,8 @@ class Streams:
                 ended = self._ending[session] = asyncio.Event()
             await send(message)
 
+        if not self._sessions.knows(session):
+            app = _nothing_more
         with self._sessions.listening(session):
             try:
                 await app(scope, receive, in_step)
@@ -68,6 +74,12 @@ class Streams:
                     ended.set()
         if ended is not None:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _nothing_more(scope: Scope, receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": _END, "more_body": True})
 
 
 async def _left(receive: Receive) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 
 import mien
 from mien.cli import main
+from mien.datasets.fer2013 import VOTES
 
 from webserver import Web, running_web
 
@@ -167,3 +169,21 @@ def real_faces(shared: Path, split: str) -> np.ndarray:
             sheet = np.asarray(image.convert("L"))
         sheets.append(sheet.reshape(-1, 48, 40, 48).swapaxes(1, 2).reshape(-1, 48, 48))
     return np.concatenate(sheets)[: len(np.load(folder / "labels.npz")[f"{split}_labels"])]
+
+
+def write_two_shades(folder: Path) -> None:
+    """Write a data set of noise in two shades, light called happy and dark called sad: what is learned at once."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "split", "label", "group", *VOTES])
+        for split, count in (("train", 32), ("public_test", 16), ("private_test", 16)):
+            (folder / split).mkdir()
+            for i in range(count):
+                name = f"{split}/{i:03d}.png"
+                level = random.normal(170 if i % 2 else 90, 20, (48, 48)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(level).save(folder / name)
+                votes = [0] * 10
+                votes[1 if i % 2 else 3] = 10
+                writer.writerow([name, split, "happy" if i % 2 else "sad", name, *votes])

@@ -1,6 +1,5 @@
 """A disk that fills: under a final name is the whole output or none, the error is one line, and nothing is lost."""
 
-import csv
 import hashlib
 import os
 import shutil
@@ -10,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from mien.datasets.fer2013 import VOTES
+from conftest import write_two_shades
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,20 +73,7 @@ def inputs(tmp_path_factory) -> Path:
     frames = [person.resize((320, 320)).rotate(i) for i in range(20)]
     frames[0].save(root / "film.gif", save_all=True, append_images=frames[1:], duration=100)
     assert mien("analyze", root / "film.gif", "--out", root / "film.jsonl", cwd=root).returncode == 0
-    random = np.random.default_rng(0)
-    (root / "set").mkdir()
-    with (root / "set" / "metadata.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", "split", "label", "group", *VOTES])
-        for split, count in (("train", 32), ("public_test", 16), ("private_test", 16)):
-            (root / "set" / split).mkdir()
-            for i in range(count):
-                name = f"{split}/{i:03d}.png"
-                level = random.normal(170 if i % 2 else 90, 20, (48, 48)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(level).save(root / "set" / name)
-                votes = [0] * 10
-                votes[1 if i % 2 else 3] = 10
-                writer.writerow([name, split, "happy" if i % 2 else "sad", name, *votes])
+    write_two_shades(root / "set")
     return root
 
 

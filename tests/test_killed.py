@@ -19,15 +19,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 from PIL import Image
 
-from mien.datasets.fer2013 import VOTES
 from mien.evaluation.scenes import write_film
 
-from conftest import EXAMPLES
+from conftest import EXAMPLES, write_two_shades
 from killing import Work, check_nothing_is_left, digests, kill, kill_and_go_on, over, spent, start, told
 from webserver import Answer, picture, running_web
 
@@ -54,20 +52,7 @@ def inputs(tmp_path_factory) -> Path:
     (root / "photos" / "sad" / "broken.jpg").write_bytes(b"no picture")
     for name in ("a.mp4", "b.mp4"):
         write_film(root / name, 1, (160, 120), 0.6)
-    chance = np.random.default_rng(0)
-    (root / "set").mkdir()
-    with (root / "set" / "metadata.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file_name", "split", "label", "group", *VOTES])
-        for split, count in (("train", 32), ("public_test", 16), ("private_test", 16)):
-            (root / "set" / split).mkdir()
-            for i in range(count):
-                name = f"{split}/{i:03d}.png"
-                level = chance.normal(170 if i % 2 else 90, 20, (48, 48)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(level).save(root / "set" / name)
-                votes = [0] * 10
-                votes[1 if i % 2 else 3] = 10
-                writer.writerow([name, split, "happy" if i % 2 else "sad", name, *votes])
+    write_two_shades(root / "set")
     return root
 
 

@@ -7,6 +7,7 @@ A dead link, a missing page, or anything that a page would ask of another host e
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -55,7 +56,9 @@ _COMMENT = re.compile(r"^<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 def main() -> None:
     if not all(map(_there, ("zensical", "mkdocstrings"))):
         sys.exit("the site needs an optional part: pip install 'mien[docs]'")
-    site = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "site")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("site", nargs="?", type=Path, default=ROOT / "site", help="a folder, which is replaced")
+    site: Path = parser.parse_args().site
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         assemble(work)

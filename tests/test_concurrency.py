@@ -259,7 +259,7 @@ def fails():
         ask(paths[0])
     except mien.MienError as error:
         return str(error)
-analyzer._classifier._session.device = next(one for one in providers.DEVICES if one.name == "cuda")
+analyzer._expressions._classifier._session.device = next(one for one in providers.DEVICES if one.name == "cuda")
 said = child(fails)
 assert "embedded: what computes on cuda does not survive a fork: load it in the new process" in said, said
 """,

@@ -95,7 +95,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
 
 def test_the_sdist_holds_what_the_makefile_needs(built, unpacked):
     assert {path.name for path in unpacked.iterdir()} == {
-        "src", "tests", "scripts", "benchmarks", "docs", "examples", "notebooks",
+        "src", "tests", "scripts", "benchmarks", "docs", "examples", "notebooks", "requirements",
         "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "Dockerfile", "LICENSE", "Makefile", "NOTICE", "README.md",
         "RESPONSIBLE_USE.md", "SECURITY.md", "constraints.txt", "pyproject.toml", "zensical.toml", "PKG-INFO",
         ".gitignore",
@@ -112,7 +112,7 @@ def test_every_picture_is_told_of_in_the_notice(built, unpacked):
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")}
     names |= {f"src/{name}" for name in wheel_content(built["wheel"])}
     pictures = {name for name in names if name.endswith(PICTURES)}
-    assert len(pictures) == 9
+    assert len(pictures) == 10
     for name in pictures:
         assert name in notice or f"{name.rpartition('/')[0]}/" in notice, name
 

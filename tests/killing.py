@@ -88,7 +88,7 @@ def strike(
     seconds, files, end = 0.0, 0, time.monotonic() + limit
     while not over(process):
         seconds = spent(process)
-        files = max(files, sum(1 for _ in (room / "out").rglob("*")))
+        files = max(files, sum(len(found) + len(folders) for _, folders, found in os.walk(room / "out")))
         late = time.monotonic() > end
         if late or seconds >= moment.seconds or files >= moment.files:
             kill(process)

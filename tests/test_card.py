@@ -133,7 +133,7 @@ def test_card_from_the_command_line(run, tmp_path):
     write_model(model, {KEY: json.dumps({**COMPLETE, "scores": SCORES})})
     done = run("models", "card", model, "--out", out)
     assert (done.status, done.out) == (0, "")
-    assert out.read_text().startswith("# Model card: test\n")
+    assert out.read_text().startswith("# Model card: mine\n")
     assert run("models", "card", model, "--out", out).status == 2
     assert run("models", "card", model, "--out", out, "--overwrite").status == 0
     assert [path.name for path in out.parent.iterdir()] == ["card.md"]

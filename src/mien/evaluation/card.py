@@ -59,9 +59,10 @@ def model_card(metadata: Metadata, *, identity: str) -> str:
     All that it says of this model, and every figure, comes from `metadata`; what the file does not hold is left out.
     """
     claims = [claim for claim in metadata.scores if _is_number(claim.get("accuracy"))]
+    name = identity.rpartition("@")[0]  # that of the file: of a recipe many models are made
     parts = [
-        f"# Model card: {_text(metadata.name)}",
-        f"{_code(metadata.name)} reads the expression on a face: the one that a human rater would most likely name. "
+        f"# Model card: {_text(name)}",
+        f"{_code(name)} reads the expression on a face: the one that a human rater would most likely name. "
         "It does not know what a person feels.",
         "mien wrote this card from what the model's file says of itself, in the form of *Model Cards for Model "
         "Reporting* (Mitchell et al., 2019). Its figures are the file's own claims; `mien evaluate` measures them "

@@ -27,6 +27,8 @@ from mien.results import Face, Result
 from mien.sinks import Csv, JsonLines, JsonList
 from mien.timeline.reading import read_results
 
+from conftest import COMPLETE
+
 _FOLDER = Path(tempfile.mkdtemp(prefix="mien-fuzz-"))
 
 
@@ -118,22 +120,6 @@ def _unpacked(path: Path) -> None:
     unpack_fer2013(path, _FOLDER / "unpacked", overwrite=True, skip_bad=True)
 
 
-_METADATA = {
-    "name": "test",
-    "outputs": [{"name": "votes", "labels": ["happy", "sad"], "temperature": 1.0}],
-    "size": 48,
-    "colour": "grey",
-    "mean": 128.0,
-    "scale": 64.0,
-    "crop": {"scale": 1.1, "across": 0.0, "down": 0.0},
-    "data": ["somebody's pictures"],
-    "licence": "MIT",
-    "scores": [{"accuracy": 50.0}],
-    "reproduce": "mien train",
-    "mien": "0.1.0",
-}
-
-
 def _metadata(content: bytes) -> None:
     metadata = parse_metadata({KEY: content.decode(errors="surrogateescape")}, file="test")
     assert parse_metadata({KEY: metadata.to_json()}, file="test") == metadata
@@ -155,7 +141,7 @@ synonym_limit = 3
 """
 
 TARGETS = {
-    "metadata": Target([json.dumps(_METADATA).encode()], _metadata),
+    "metadata": Target([json.dumps(COMPLETE).encode()], _metadata),
     "records-jsonl": Target([_written(JsonLines())], _reads("records.jsonl", _all_results)),
     "records-json": Target([_written(JsonList())], _reads("records.json", _all_results)),
     "records-csv": Target([_written(Csv(tuple(Emotion)))], _reads("records.csv", _all_results)),

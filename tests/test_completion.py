@@ -12,6 +12,7 @@ import time
 import pytest
 
 from mien.cli import completion
+from mien.collect.licences import GROUPS
 from mien.collect.providers import opening
 from mien.collect.queries import read_queries
 from mien.training.recipe import read_recipe
@@ -92,6 +93,7 @@ def test_zsh_and_fish_are_told_what_each_is(press):
 
 def test_what_is_offered_exists():
     assert tuple(completion.providers()) == opening.NAMES
+    assert tuple(completion.licences()) == GROUPS
     for name in completion.queries():
         assert read_queries(name)
     for name in completion.recipes():
